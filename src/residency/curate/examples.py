@@ -1,0 +1,103 @@
+"""Examples: from curated documents and the experts' answers to questions with gold answers.
+
+In: documents with findings and answers, the project's tasks and prompt templates, the split.
+Out: one ``Example`` for every document and task that has a gold answer.
+
+Covers: rendering prompts in a sandbox, the closed label set, answers in the format that tasks.py defines.
+Does not cover: the chat template of a base model (models/) and examples shown inside a prompt (evaluate/).
+
+A prompt sees the document's text and the findings that the extraction step read in it, never the experts' answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from residency.errors import ProjectError
+from residency.records import Document, Example, Message, Split, TaskKind, record_id
+from residency.tasks import TaskSettings, gold_answer, write_answer, write_findings
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One task's prompt template."""
+
+    path: Path
+    template: Template
+
+    @classmethod
+    def load(cls, path: Path) -> Prompt:
+        environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+        environment.filters["findings"] = _findings_text
+        try:
+            return cls(path, environment.from_string(path.read_text(encoding="utf-8")))
+        except OSError:
+            raise ProjectError(f"{path}: this prompt template cannot be read.", fix="Write it, or correct the path.") from None
+        except TemplateError as error:
+            raise ProjectError(f"{path}: not a Jinja template: {error}.", fix="Correct the template.") from None
+
+    def messages(self, document: Document, task: TaskSettings, labels: Sequence[str], *, instruct: bool) -> tuple[Message, ...]:
+        """The conversation that asks ``task`` about ``document``.
+
+        ``instruct`` is True for a model that does not know the task: the template then says what the
+        answer looks like and lists the labels.
+        """
+        try:
+            content = self.template.render(document=document, task=task, labels=labels, instruct=instruct)
+        except TemplateError as error:
+            raise ProjectError(
+                f"{self.path}: {error}.", fix="A prompt may use document.text, document.findings, task, labels, instruct."
+            ) from None
+        return (Message(role="user", content=content.strip()),)
+
+
+def label_set(documents: Iterable[Document], task: TaskSettings, split_of: Mapping[str, Split]) -> tuple[str, ...]:
+    """The closed set of a classify task: the labels that training patients have, sorted."""
+    if task.kind is not TaskKind.CLASSIFY:
+        return ()
+    trained = (d for d in documents if split_of.get(d.patient) is Split.TRAIN and d.answers.get(task.answer))
+    return tuple(sorted({str(gold_answer(task, d.answers[task.answer], place=d.id)) for d in trained}))
+
+
+def make_examples(
+    documents: Iterable[Document],
+    task: TaskSettings,
+    prompt: Prompt,
+    labels: Sequence[str],
+    split_of: Mapping[str, Split],
+    *,
+    instruct: bool = False,
+) -> Iterator[Example]:
+    """One example for every document that has an answer for the task and a side of the split."""
+    for document in documents:
+        cell = document.answers.get(task.answer, "").strip()
+        # An empty cell is "not labeled", except for findings, where the experts may have found none.
+        if document.patient not in split_of or (not cell and task.kind is not TaskKind.EXTRACT):
+            continue
+        if task.answer not in document.answers:
+            continue
+        gold = gold_answer(task, cell, place=f"label {task.answer} of {document.id}")
+        yield Example(
+            # The prompt is not part of the identity: the same question stays the same case for every system.
+            id=record_id("e", document=document.id, task=task.name, gold=gold),
+            task=task.name,
+            kind=task.kind,
+            messages=prompt.messages(document, task, labels, instruct=instruct),
+            answer=write_answer(task, gold),
+            gold=gold,
+            patient=document.patient,
+            group=document.group,
+            split=split_of[document.patient],
+            weight=task.weight,
+            parents=(document.id,),
+        )
+
+
+def _findings_text(document: Document) -> str:
+    """Template filter ``{{ document | findings }}``: what the extraction step read, one status a line."""
+    return write_findings([(finding.label, finding.status) for finding in document.findings])

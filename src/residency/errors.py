@@ -1,0 +1,61 @@
+"""The one tree of errors.
+
+ResidencyError
+├── ProjectError      the project file, or a file that it names, is wrong (exit status 2)
+├── RecordError       one input record cannot be read
+├── ModelError        a base model, adapter or model server cannot be used
+├── StoreError        the workspace cannot be read or written (full disk, torn file)
+├── TrainingError     a training run cannot start or had to stop
+├── EvaluationError   predictions and cases do not belong together
+└── GateRefused       a gate does not let the data or the adapter pass
+
+Covers: every error a user can cause or cure. Does not cover: bugs, which keep their traceback.
+A message says place, value and expectation; ``fix`` says the next step, as a command where there is one.
+Neither ever holds text of a record: ids, offsets and labels only.
+"""
+
+from __future__ import annotations
+
+
+class ResidencyError(Exception):
+    """Something the user can cure. ``fix`` is the next step, one sentence."""
+
+    def __init__(self, message: str, *, fix: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.fix}"
+
+
+class ProjectError(ResidencyError):
+    """The project file is wrong. ``problems`` lists all of them, each with its path in the file."""
+
+    def __init__(self, message: str, *, fix: str, problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message, fix=fix)
+        self.problems = problems
+
+
+class RecordError(ResidencyError):
+    """One input record cannot be read."""
+
+
+class ModelError(ResidencyError):
+    """A base model, an adapter or a model server cannot be used."""
+
+
+class StoreError(ResidencyError):
+    """The workspace cannot be read or written."""
+
+
+class TrainingError(ResidencyError):
+    """A training run cannot start, or had to stop with its last good state kept."""
+
+
+class EvaluationError(ResidencyError):
+    """Cases, predictions and gold answers do not belong together."""
+
+
+class GateRefused(ResidencyError):
+    """A gate does not let the data or the adapter pass."""

@@ -1,0 +1,81 @@
+"""Domain packs: what is special about one field, as data.
+
+In: the name of a pack that ships with the package, or a folder.
+Out: a ``Pack``: its description and the paths of its data files.
+
+Covers: reading pack.yaml and checking that every file it names is there. Does not cover: what the files
+mean; terminology.py reads the concepts, curate/ the word lists.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import yaml
+from pydantic import Field, ValidationError
+
+from residency.errors import ProjectError
+from residency.settings import Settings, explain
+
+
+class TerminologySource(Settings):
+    """Where the concepts of a pack come from."""
+
+    package: str = Field(description="Python package that carries the file")
+    file: str = Field(description="path of the OBO file inside that package")
+    root: str = Field(description="concept below which everything counts as a finding")
+    licence: str = Field(description="licence of the terminology, and the credit it asks for")
+
+
+class PackSettings(Settings):
+    """pack.yaml."""
+
+    name: str = Field(description="name of the pack")
+    title: str = Field(description="one line for people")
+    about: str = Field(description="what the data is and is not")
+    terminology: TerminologySource | None = Field(default=None, description="concepts of the field")
+    abbreviations: str | None = Field(default=None, description="TSV: abbreviation, expansion, context, hpo_id, uses")
+    safe_terms: str | None = Field(default=None, description="one term a line that is never an identifier (eponyms, drugs)")
+    demo: str | None = Field(default=None, description="folder of the demo project")
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """One domain pack. Paths are absolute."""
+
+    folder: Path
+    settings: PackSettings
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    def path(self, name: str | None) -> Path | None:
+        """The absolute path of one of the pack's files; None where the pack has none."""
+        return None if name is None else self.folder / name
+
+
+def pack_names() -> tuple[str, ...]:
+    """The packs that ship with the package."""
+    root = Path(str(files("residency.packs")))
+    return tuple(sorted(folder.parent.name for folder in root.glob("*/pack.yaml")))
+
+
+def load_pack(name: str) -> Pack:
+    """The pack called ``name``, or the pack in the folder ``name``."""
+    shipped = Path(str(files("residency.packs"))) / name
+    folder = shipped if (shipped / "pack.yaml").is_file() else Path(name)
+    description = folder / "pack.yaml"
+    if not description.is_file():
+        raise ProjectError(
+            f"pack: {name!r} is neither a shipped pack nor a folder with a pack.yaml.",
+            fix=f"Use one of: {', '.join(pack_names())}.",
+        )
+    try:
+        settings = PackSettings.model_validate(yaml.safe_load(description.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        problems = explain(error)
+        raise ProjectError(f"{description}: {'; '.join(problems)}.", fix="Correct pack.yaml.", problems=problems) from None
+    return Pack(folder=folder.resolve(), settings=settings)

@@ -1,0 +1,55 @@
+"""What a person writes down, and how it is checked.
+
+In: plain data (a parsed YAML file, keyword arguments).
+Out: frozen ``Settings`` objects, and their identity as a hash.
+
+Covers: strict names (an unknown field is an error), ranges, enums; all problems reported at once,
+each with its path. Does not cover: defaults of a particular stage; they live with the stage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class Settings(BaseModel):
+    """Base of everything a person may set. Every field carries a description with unit and range."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    def fingerprint(self) -> str:
+        """Content hash of the resolved settings (hex, 16 digits)."""
+        return fingerprint(self.model_dump(mode="json"))
+
+
+def fingerprint(value: Any) -> str:
+    """Content hash of plain data (hex, 16 digits); the order of keys does not matter."""
+    canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+def explain(error: ValidationError) -> tuple[str, ...]:
+    """Every problem of a settings file as one line: path, value, expectation."""
+    return tuple(_explain_one(problem) for problem in error.errors())
+
+
+def _explain_one(problem: Any) -> str:
+    place = _path(problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        return f"{place}: unknown setting"
+    if problem["type"] == "missing":
+        return f"{place}: missing"
+    value = problem.get("input")
+    shown = f" (is {value!r})" if isinstance(value, str | int | float | bool) else ""
+    return f"{place}{shown}: {problem['msg']}"
+
+
+def _path(location: tuple[Any, ...]) -> str:
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return path or "(top of the file)"

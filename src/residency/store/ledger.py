@@ -1,0 +1,180 @@
+"""The ledger: which runs there were, with what, and what people decided.
+
+In: facts about runs and decisions. Out: the same, found again by their identity.
+
+Covers: runs (settings, inputs, code version, seed, outputs, time, memory), decisions, migrations.
+Does not cover: the records that runs produce; those are artifacts, named here by their hash.
+
+SQLAlchemy Core over SQLite in WAL mode; nothing here is SQLite only but the connection pragmas.
+Migrations are plain functions, applied in order; the number applied is kept in the database.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+    inspect,
+    select,
+)
+from sqlalchemy.exc import DatabaseError
+
+from residency.errors import StoreError
+from residency.records import Decision
+
+TABLES = MetaData()
+
+VERSION = Table("schema_version", TABLES, Column("number", Integer, primary_key=True))
+
+RUNS = Table(
+    "runs",
+    TABLES,
+    Column("key", String(64), primary_key=True),  # identity: stage, settings, inputs, code, seed
+    Column("stage", String(64), nullable=False, index=True),
+    Column("state", String(16), nullable=False),  # running | done | failed
+    Column("identity", Text, nullable=False),  # JSON: what the key is the hash of
+    Column("outputs", Text, nullable=False),  # JSON: name -> artifact
+    Column("facts", Text, nullable=False),  # JSON: small numbers that the report shows
+    Column("started", String(32), nullable=False),  # ISO 8601, UTC
+    Column("finished", String(32)),
+    Column("seconds", Float),  # of work, over all attempts
+    Column("peak_bytes", Integer),  # largest resident memory of the process during the run
+    Column("error", Text),
+)
+
+DECISIONS = Table(
+    "decisions",
+    TABLES,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("subject", String(64), nullable=False, index=True),
+    Column("who", String(128), nullable=False),
+    Column("when", String(32), nullable=False),
+    Column("verdict", String(64), nullable=False),
+    Column("why", Text, nullable=False),
+)
+
+
+def _first_tables(connection: Connection) -> None:
+    TABLES.create_all(connection)
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first_tables,)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run as the ledger knows it."""
+
+    key: str
+    stage: str
+    state: str
+    identity: dict[str, Any]
+    started: str
+    outputs: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    finished: str | None = None
+    seconds: float | None = None
+    peak_bytes: int | None = None
+    error: str | None = None
+
+
+class Ledger:
+    """The ledger of one workspace."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = create_engine(url)
+        if self.engine.dialect.name == "sqlite":
+            event.listen(self.engine, "connect", _sqlite_pragmas)
+        _migrate(self.engine)
+
+    @classmethod
+    def at(cls, path: Path) -> Ledger:
+        """The ledger in the SQLite file ``path``, made if absent."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return cls(f"sqlite:///{path}")
+        except DatabaseError as error:
+            raise StoreError(
+                f"{path}: not a ledger that can be opened ({type(error.orig).__name__}).",
+                fix="Put back the last good copy, or move the file away: the next run begins anew.",
+            ) from None
+
+    def run(self, key: str) -> RunRow | None:
+        with self.engine.connect() as connection:
+            row = connection.execute(select(RUNS).where(RUNS.c.key == key)).mappings().first()
+        return None if row is None else _run(row)
+
+    def runs(self, stage: str | None = None) -> list[RunRow]:
+        """All runs, oldest first."""
+        query = select(RUNS).order_by(RUNS.c.started)
+        if stage is not None:
+            query = query.where(RUNS.c.stage == stage)
+        with self.engine.connect() as connection:
+            return [_run(row) for row in connection.execute(query).mappings()]
+
+    def save(self, run: RunRow) -> None:
+        """Inserts the run, or replaces what was known of it."""
+        values = {name: getattr(run, name) for name in RunRow.__dataclass_fields__}
+        for name in ("identity", "outputs", "facts"):
+            values[name] = json.dumps(values[name], sort_keys=True)
+        with self.engine.begin() as connection:
+            connection.execute(RUNS.delete().where(RUNS.c.key == run.key))
+            connection.execute(RUNS.insert().values(**values))
+
+    def decide(self, decision: Decision) -> None:
+        """Appends a person's decision."""
+        values = {name: getattr(decision, name) for name in Decision.__dataclass_fields__}
+        with self.engine.begin() as connection:
+            connection.execute(DECISIONS.insert().values(**values))
+
+    def decisions(self) -> list[Decision]:
+        """All decisions, oldest first."""
+        query = select(*(DECISIONS.c[name] for name in Decision.__dataclass_fields__)).order_by(DECISIONS.c.number)
+        with self.engine.connect() as connection:
+            return [Decision(**row) for row in connection.execute(query).mappings()]
+
+
+def _run(row: Any) -> RunRow:
+    values = dict(row)
+    for name in ("identity", "outputs", "facts"):
+        values[name] = json.loads(values[name])
+    return RunRow(**values)
+
+
+def _migrate(engine: Engine) -> None:
+    with engine.begin() as connection:
+        known = inspect(connection).has_table(VERSION.name)
+        applied = connection.execute(select(VERSION.c.number)).scalar_one() if known else 0
+        if applied > len(MIGRATIONS):
+            raise StoreError(
+                f"The ledger has schema {applied}; this version of residency knows up to {len(MIGRATIONS)}.",
+                fix="Use the newer version of residency that wrote it.",
+            )
+        for migration in MIGRATIONS[applied:]:
+            migration(connection)
+        if applied < len(MIGRATIONS):
+            connection.execute(VERSION.delete())
+            connection.execute(VERSION.insert().values(number=len(MIGRATIONS)))
+
+
+def _sqlite_pragmas(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA busy_timeout=10000")
+    cursor.close()

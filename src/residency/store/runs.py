@@ -1,0 +1,184 @@
+"""Runs: work that is done once, found again by what it depends on, and resumed after a kill.
+
+In: a stage's name, its settings, the hashes of its inputs, the code version, a seed, and the work as a function.
+Out: the outputs, from this run or an earlier equal one.
+
+Covers: identity, resuming through journals and scratch folders, time and peak memory, failure kept as a fact.
+Does not cover: what the work is; story.py hands it in.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
+
+from residency.errors import StoreError
+from residency.settings import fingerprint
+from residency.store.artifacts import Artifacts, Ref, Writer
+from residency.store.files import disk_errors, folder_sha256, sync_folder
+from residency.store.journal import Journal
+from residency.store.ledger import Ledger, RunRow
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run left behind. ``reused`` is True where an earlier equal run had done the work."""
+
+    row: RunRow
+    reused: bool
+    workspace: Workspace
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        return self.row.facts
+
+    def ref(self, name: str) -> Ref:
+        return Ref(**self.row.outputs[name])
+
+    def read(self, name: str, kind: type[Record]) -> list[Record]:
+        """The records of one output."""
+        return list(self.workspace.artifacts.read(self.ref(name), kind))
+
+    def folder(self, name: str) -> Path:
+        """The folder of one output that is not records, such as an adapter."""
+        return self.workspace.folder / self.row.outputs[name]["folder"]
+
+    def hash(self, name: str) -> str:
+        content_hash: str = self.row.outputs[name]["hash"]
+        return content_hash
+
+
+@dataclass(slots=True)
+class ActiveRun:
+    """A run while it works."""
+
+    workspace: Workspace
+    scratch: Path  # survives a kill; an equal run finds it again
+    outputs: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @contextmanager
+    def writer(self, name: str, kind: type[Any]) -> Iterator[Writer]:
+        """Streams records into the output ``name``."""
+        with self.workspace.artifacts.writer(kind) as writer:
+            yield writer
+        self.outputs[name] = writer.ref.plain()
+
+    def write(self, name: str, kind: type[Record], records: Iterable[Record]) -> None:
+        self.outputs[name] = self.workspace.artifacts.write(kind, records).plain()
+
+    def journal(self, name: str, kind: type[Record]) -> Journal[Record]:
+        return Journal(self.scratch / f"{name}.jsonl", kind)
+
+    def keep_folder(self, name: str, made: Path) -> None:
+        """Moves a finished folder to its place, named by its content."""
+        content_hash = folder_sha256(made)
+        place = Path(f"{name}s") / content_hash[:16]
+        target = self.workspace.folder / place
+        with disk_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists():
+                shutil.rmtree(target)
+            made.rename(target)
+            sync_folder(target.parent)
+        self.outputs[name] = {"folder": place.as_posix(), "hash": content_hash}
+
+
+class Workspace:
+    """The folder ``.residency`` of a project: ledger, artifacts, adapters, scratch of unfinished runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.ledger = Ledger.at(folder / "ledger.sqlite")
+        self.artifacts = Artifacts(folder / "artifacts")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Holds the workspace for one process; a second one is told so at once."""
+        lock = FileLock(self.folder / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise StoreError(
+                f"{self.folder}: another residency process is working here.",
+                fix="Wait until it ends, then run the same command again.",
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def find(self, stage: str, identity: Mapping[str, Any]) -> Outcome | None:
+        """The finished run with this identity, if all of its outputs are still there."""
+        row = self.ledger.run(_key(stage, identity))
+        if row is None or row.state != "done" or not all(self._there(output) for output in row.outputs.values()):
+            return None
+        return Outcome(row, reused=True, workspace=self)
+
+    def once(self, stage: str, identity: Mapping[str, Any], work: Callable[[ActiveRun], None]) -> Outcome:
+        """Does the work, unless an equal run has done it. ``identity`` is plain data: settings, inputs, code, seed."""
+        found = self.find(stage, identity)
+        if found is not None:
+            return found
+        key = _key(stage, identity)
+        earlier = self.ledger.run(key)
+        row = RunRow(key=key, stage=stage, state="running", identity=dict(identity), started=_now())
+        if earlier is not None and earlier.state != "done":
+            row = replace(row, started=earlier.started, seconds=earlier.seconds)
+        self.ledger.save(row)
+        active = ActiveRun(workspace=self, scratch=self.folder / "runs" / key[:16])
+        with disk_errors(active.scratch):
+            active.scratch.mkdir(parents=True, exist_ok=True)
+        begun = time.monotonic()
+        try:
+            work(active)
+        except BaseException as error:
+            self.ledger.save(replace(row, state="failed", seconds=_total(row, begun), error=type(error).__name__))
+            raise
+        row = replace(
+            row, state="done", outputs=active.outputs, facts=active.facts, finished=_now(),
+            seconds=_total(row, begun), peak_bytes=peak_bytes(),
+        )  # fmt: skip
+        self.ledger.save(row)
+        shutil.rmtree(active.scratch, ignore_errors=True)
+        return Outcome(row, reused=False, workspace=self)
+
+    def _there(self, output: dict[str, Any]) -> bool:
+        if "folder" in output:
+            return (self.folder / output["folder"]).is_dir()
+        return self.artifacts.holds(Ref(**output))
+
+
+def peak_bytes() -> int:
+    """Largest resident memory of this process and its finished children so far, in bytes."""
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    children = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return max(own, children) * unit
+
+
+def _key(stage: str, identity: Mapping[str, Any]) -> str:
+    return f"{stage}-{fingerprint(identity)}"
+
+
+def _total(row: RunRow, begun: float) -> float:
+    return (row.seconds or 0.0) + time.monotonic() - begun
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
