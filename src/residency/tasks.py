@@ -109,6 +109,8 @@ def read_output(task: TaskSettings, output: str, *, labels: Sequence[str], conce
 def _read_finding_lines(text: str, concept_of: NameToConcept) -> list[dict[str, Any]] | None:
     if text.casefold().rstrip(".") == NO_FINDINGS:
         return []
+    if not text:
+        return None  # silence is no answer: "none" is
     findings: dict[tuple[str, str], Finding] = {}
     for line in filter(None, (line.strip() for line in text.splitlines())):
         word, colon, names = line.partition(":")
