@@ -4,6 +4,7 @@ ResidencyError
 ├── ProjectError      the project file, or a file that it names, is wrong (exit status 2)
 ├── RecordError       one input record cannot be read
 ├── ModelError        a base model, adapter or model server cannot be used
+│   └── PromptTooLong a conversation does not fit into the model's context
 ├── StoreError        the workspace cannot be read or written (full disk, torn file)
 ├── TrainingError     a training run cannot start or had to stop
 ├── EvaluationError   predictions and cases do not belong together
@@ -43,6 +44,10 @@ class RecordError(ResidencyError):
 
 class ModelError(ResidencyError):
     """A base model, an adapter or a model server cannot be used."""
+
+
+class PromptTooLong(ModelError):
+    """A conversation and its answer do not fit into the model's context."""
 
 
 class StoreError(ResidencyError):

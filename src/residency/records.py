@@ -88,6 +88,11 @@ class Source:
     locator: str = ""  # "row 4", "entry 2", "part 3"; empty for a whole file
     sha256: str = ""  # of the file's bytes
 
+    @property
+    def place(self) -> str:
+        """Where to look, in words."""
+        return f"{self.path} {self.locator}".rstrip()
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
@@ -120,6 +125,14 @@ class Dropped:
     step: str
     reason: str  # a short stable word, e.g. "empty", "exact_duplicate"
     detail: str = ""  # e.g. the id of the document that this one copies
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Assignment:
+    """The side of the wall that a patient stands on."""
+
+    patient: str
+    split: Split
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

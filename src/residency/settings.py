@@ -28,8 +28,16 @@ class Settings(BaseModel):
 
 def fingerprint(value: Any) -> str:
     """Content hash of plain data (hex, 16 digits); the order of keys does not matter."""
-    canonical = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+    return hashlib.sha256(_canonical(value).encode()).hexdigest()[:16]
+
+
+def plain_data(value: Any) -> Any:
+    """Plain data as it comes back from JSON: tuples as lists, enums as their values."""
+    return json.loads(_canonical(value))
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
 def explain(error: ValidationError) -> tuple[str, ...]:

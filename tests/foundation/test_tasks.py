@@ -11,7 +11,12 @@ from residency.tasks import TaskSettings, gold_answer, read_findings, read_outpu
 EXTRACT = TaskSettings(name="findings", kind=TaskKind.EXTRACT, answer="findings", prompt="p.jinja")
 CLASSIFY = TaskSettings(name="diagnose", kind=TaskKind.CLASSIFY, answer="diagnosis", prompt="p.jinja")
 GENERATE = TaskSettings(name="summary", kind=TaskKind.GENERATE, answer="summary", prompt="p.jinja")
-NAMES = {"ataxia": ("C:1", "Ataxia"), "wobbly": ("C:1", "Ataxia"), "seizure": ("C:2", "Seizure"), "x, severe": ("C:3", "X, severe")}
+NAMES = {
+    "ataxia": ("C:1", "Ataxia"),
+    "wobbly": ("C:1", "Ataxia"),
+    "seizure": ("C:2", "Seizure"),
+    "x, severe": ("C:3", "X, severe"),
+}
 
 
 def concept_of(name):
@@ -47,7 +52,10 @@ def test_the_label_cell_and_the_answer_text_give_the_findings_back(some):
         ("none", []),
         ("None.", []),
         ("present: Wobbly", [("C:1", "present")]),
-        ("Present: Ataxia; ataxia; Seizure.\n\nabsent: X, severe", [("C:1", "present"), ("C:2", "present"), ("C:3", "absent")]),
+        (
+            "Present: Ataxia; ataxia; Seizure.\n\nabsent: X, severe",
+            [("C:1", "present"), ("C:2", "present"), ("C:3", "absent")],
+        ),
         ("present: Ataxia\nabsent: Ataxia", [("C:1", "present"), ("C:1", "absent")]),
         ("present: Moonwalking", [("", "present")]),
     ],
@@ -56,7 +64,9 @@ def test_finding_lines_are_read(output, expected):
     assert [(f["concept"], f["status"]) for f in read(EXTRACT, output)] == expected
 
 
-@pytest.mark.parametrize("output", ["The patient has ataxia.", "maybe: Ataxia", "present Ataxia", "present: Ataxia\nand so on"])
+@pytest.mark.parametrize(
+    "output", ["The patient has ataxia.", "maybe: Ataxia", "present Ataxia", "present: Ataxia\nand so on"]
+)
 def test_an_output_in_another_format_is_unparsed_not_empty(output):
     assert read(EXTRACT, output) is None
 

@@ -70,7 +70,9 @@ def test_no_edits_is_the_identity():
 
 
 @pytest.mark.parametrize(
-    "edits", [[Edit(0, 3, "x"), Edit(2, 4, "y")], [Edit(3, 2, "x")], [Edit(0, 99, "x")]], ids=["overlap", "reversed", "outside"]
+    "edits",
+    [[Edit(0, 3, "x"), Edit(2, 4, "y")], [Edit(3, 2, "x")], [Edit(0, 99, "x")]],
+    ids=["overlap", "reversed", "outside"],
 )
 def test_edits_that_make_no_sense_are_refused(edits):
     with pytest.raises(ValueError, match="overlaps another or lies outside"):

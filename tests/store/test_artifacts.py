@@ -13,15 +13,16 @@ from residency.records import Document, Finding, Prediction, Source, Span, Statu
 from residency.store.artifacts import Artifacts
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+starts = st.integers(0, 9)
 documents = st.builds(
     Document,
     id=texts, key=texts, text=texts, patient=texts, group=texts,
     source=st.builds(Source, path=texts, locator=texts),
     answers=st.dictionaries(texts, texts, max_size=3),
     meta=st.dictionaries(texts, texts, max_size=2),
-    spans=st.lists(st.builds(Span, start=st.integers(0, 9), end=st.integers(9, 20), label=texts), max_size=2).map(tuple),
+    spans=st.lists(st.builds(Span, start=starts, end=st.integers(9, 20), label=texts), max_size=2).map(tuple),
     findings=st.lists(
-        st.builds(Finding, concept=texts, label=texts, status=st.sampled_from(Status), start=st.none() | st.integers(0, 9)),
+        st.builds(Finding, concept=texts, label=texts, status=st.sampled_from(Status), start=st.none() | starts),
         max_size=2,
     ).map(tuple),
     parents=st.lists(texts, max_size=2).map(tuple),

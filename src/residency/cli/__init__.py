@@ -29,11 +29,11 @@ HERE = Path(".")
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Where to make the project.", metavar="DIR")],
-    demo: Annotated[str | None, typer.Option(help="Bring the sample reports of this domain pack.", metavar="PACK")] = None,
+    demo: Annotated[str | None, typer.Option(help="Bring the sample reports of this pack.", metavar="PACK")] = None,
 ) -> None:
     """Make a new project folder."""
     from residency.cli.render import show_new_project
-    from residency.story import new_project
+    from residency.folder import new_project
 
     show_new_project(new_project(folder, demo=demo))
 
@@ -42,7 +42,7 @@ def init(
 def check(project: Folder = HERE) -> None:
     """Name every problem of the project file and of this machine at once."""
     from residency.cli.render import show_check
-    from residency.story import check_project
+    from residency.folder import check_project
 
     raise typer.Exit(show_check(check_project(project)))
 
@@ -65,12 +65,12 @@ def run(
 
 @app.command()
 def why(
-    record: Annotated[str, typer.Argument(help="Id of a prediction, an example or a document; or a report's name.", metavar="ID")],
+    record: Annotated[str, typer.Argument(help="Id of a prediction, example, document or report.", metavar="ID")],
     project: Folder = HERE,
 ) -> None:
     """Trace an answer back to the file it was read from and to the examples that taught it."""
     from residency.cli.render import show_trace
-    from residency.story import trace_record
+    from residency.trace import trace_record
 
     show_trace(trace_record(project, record))
 

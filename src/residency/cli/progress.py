@@ -12,7 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 SECONDS_BETWEEN_LINES = 30.0  # in a log without a terminal
 
@@ -33,10 +41,15 @@ class Bars:
         self._task = self.bars.add_task(stage, total=total, note=unit)
 
     def advance(self, amount: int = 1, note: str = "") -> None:
+        self.reach(self._done + amount, self._total, note)
+
+    def reach(self, done: int, total: int | None, note: str = "") -> None:
         if self._task is None:
             return
-        self._done += amount
-        self.bars.update(self._task, advance=amount, **({"note": note} if note else {}))
+        self._done, self._total = done, total
+        self.bars.update(self._task, completed=done, total=total)
+        if note:
+            self.bars.update(self._task, note=note)
         if not self.console.is_terminal and time.monotonic() - self._spoke > SECONDS_BETWEEN_LINES:
             self._spoke = time.monotonic()
             of = f" of {self._total}" if self._total else ""

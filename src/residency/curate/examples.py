@@ -37,11 +37,15 @@ class Prompt:
         try:
             return cls(path, environment.from_string(path.read_text(encoding="utf-8")))
         except OSError:
-            raise ProjectError(f"{path}: this prompt template cannot be read.", fix="Write it, or correct the path.") from None
+            raise ProjectError(
+                f"{path}: this prompt template cannot be read.", fix="Write it, or correct the path."
+            ) from None
         except TemplateError as error:
             raise ProjectError(f"{path}: not a Jinja template: {error}.", fix="Correct the template.") from None
 
-    def messages(self, document: Document, task: TaskSettings, labels: Sequence[str], *, instruct: bool) -> tuple[Message, ...]:
+    def messages(
+        self, document: Document, task: TaskSettings, labels: Sequence[str], *, instruct: bool
+    ) -> tuple[Message, ...]:
         """The conversation that asks ``task`` about ``document``.
 
         ``instruct`` is True for a model that does not know the task: the template then says what the
@@ -51,7 +55,8 @@ class Prompt:
             content = self.template.render(document=document, task=task, labels=labels, instruct=instruct)
         except TemplateError as error:
             raise ProjectError(
-                f"{self.path}: {error}.", fix="A prompt may use document.text, document.findings, task, labels, instruct."
+                f"{self.path}: {error}.",
+                fix="A prompt may use document.text, document.findings, task, labels, instruct.",
             ) from None
         return (Message(role="user", content=content.strip()),)
 

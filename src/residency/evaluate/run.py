@@ -13,10 +13,40 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from enum import StrEnum
 
-from residency.models.model import Conversation, Likelihood, Model
+from pydantic import Field
+
+from residency.errors import PromptTooLong
+from residency.models.model import Conversation, Model
 from residency.records import Example, Message, Prediction, TaskKind, record_id
+from residency.settings import Settings
 from residency.tasks import NameToConcept, TaskSettings, read_output
+
+
+class System(StrEnum):
+    """Who is asked."""
+
+    ZERO_SHOT = "zero_shot"  # the base model, told what to do
+    FEW_SHOT = "few_shot"  # the base model, told what to do and shown solved examples
+    TUNED = "tuned"  # the base model with the adapter, asked as in training
+
+    @property
+    def instructed(self) -> bool:
+        """Whether its prompts explain the task."""
+        return self is not System.TUNED
+
+
+class EvaluateSettings(Settings):
+    """Who is asked, and how sure the statistics have to be."""
+
+    systems: tuple[System, ...] = Field(default=tuple(System), min_length=1, description="systems to ask")
+    shots: int = Field(default=4, ge=1, le=64, description="solved examples in a few-shot prompt, count")
+    group_size: int = Field(
+        default=16, ge=1, le=1024, description="cases asked together; a kill loses at most one group"
+    )
+    draws: int = Field(default=2_000, ge=200, le=100_000, description="bootstrap draws, count")
+    margin: float = Field(default=0.02, ge=0, le=1, description="loss that would not matter, in the metric's unit")
 
 
 def few_shot(example: Example, shots: Sequence[Example]) -> Example:
@@ -28,7 +58,7 @@ def few_shot(example: Example, shots: Sequence[Example]) -> Example:
 
 
 def choose_shots(candidates: Sequence[Example], count: int) -> list[Example]:
-    """Shots for a prompt: the shortest questions, each with another answer, so that the prompt stays short and varied."""
+    """Shots for a prompt: the shortest questions, each with another answer; so the prompt is short and varied."""
     shots: list[Example] = []
     seen: set[str] = set()
     for example in sorted(candidates, key=lambda e: (sum(len(m.content) for m in e.messages), e.id)):
@@ -58,21 +88,62 @@ def predict(
     waiting = sorted(
         (e for e in examples if e.id not in finished), key=lambda e: (sum(len(m.content) for m in e.messages), e.id)
     )
+    ask = (
+        _classifier(model, system, labels)
+        if task.kind is TaskKind.CLASSIFY
+        else _writer(model, system, task, labels, concept_of)
+    )
     for start in range(0, len(waiting), group_size):
         group = waiting[start : start + group_size]
-        begun = time.monotonic()
-        answers = _classify(model, system, group, labels) if task.kind is TaskKind.CLASSIFY else []
-        if task.kind is not TaskKind.CLASSIFY:
-            read: Callable[[str], object] = lambda text: read_output(task, text, labels=labels, concept_of=concept_of)  # noqa: E731
-            answers = _write(model, system, task, group, read)
-        likelihoods = model.score([e.messages for e in group], [e.answer for e in group])
-        seconds = (time.monotonic() - begun) / len(group)
-        yield [_finish(p, gold, seconds) for p, gold in zip(answers, likelihoods, strict=True)]
+        try:
+            yield _timed(ask, group)
+        except PromptTooLong:
+            yield [_one_by_one(ask, system, example) for example in group]
 
 
-def _classify(model: Model, system: str, group: Sequence[Example], labels: Sequence[str]) -> list[Prediction]:
-    rows = model.choose(_conversations(group), labels)
-    return [_closed_answer(system, example, labels, row) for example, row in zip(group, rows, strict=True)]
+Ask = Callable[[Sequence[Example]], list[Prediction]]
+
+
+def _timed(ask: Ask, group: Sequence[Example]) -> list[Prediction]:
+    begun = time.monotonic()
+    answers = ask(group)
+    seconds = (time.monotonic() - begun) / len(group)
+    return [replace(answer, seconds=seconds) for answer in answers]
+
+
+def _one_by_one(ask: Ask, system: str, example: Example) -> Prediction:
+    """One answer; a question too long for the model is an outcome of its own: no answer, which counts as wrong."""
+    try:
+        return _timed(ask, [example])[0]
+    except PromptTooLong:
+        return _blank(system, example)
+
+
+def _classifier(model: Model, system: str, labels: Sequence[str]) -> Ask:
+    def ask(group: Sequence[Example]) -> list[Prediction]:
+        rows = model.choose(_conversations(group), labels)
+        answers = [_closed_answer(system, example, labels, row) for example, row in zip(group, rows, strict=True)]
+        return _with_likelihoods(model, group, answers)
+
+    return ask
+
+
+def _writer(model: Model, system: str, task: TaskSettings, labels: Sequence[str], concept_of: NameToConcept) -> Ask:
+    def ask(group: Sequence[Example]) -> list[Prediction]:
+        written = model.generate(_conversations(group), max_tokens=task.max_tokens)
+        answers = [
+            replace(
+                _blank(system, example),
+                output=answer.text,
+                value=read_output(task, answer.text, labels=labels, concept_of=concept_of),
+                # Geometric mean of the token probabilities: comparable between short and long answers.
+                confidence=math.exp(-answer.nats / max(answer.tokens, 1)),
+            )
+            for example, answer in zip(group, written, strict=True)
+        ]
+        return _with_likelihoods(model, group, answers)
+
+    return ask
 
 
 def _closed_answer(system: str, example: Example, labels: Sequence[str], row: Sequence[float]) -> Prediction:
@@ -82,39 +153,27 @@ def _closed_answer(system: str, example: Example, labels: Sequence[str], row: Se
     total = sum(weights)
     probabilities = {label: weight / total for label, weight in zip(labels, weights, strict=True)}
     best = max(probabilities, key=lambda label: probabilities[label])
+    return replace(
+        _blank(system, example), output=best, value=best, confidence=probabilities[best], probabilities=probabilities
+    )
+
+
+def _blank(system: str, example: Example) -> Prediction:
     return Prediction(
         id=record_id("p", system=system, example=example.id),
         example=example.id,
         task=example.task,
         system=system,
-        output=best,
-        value=best,
-        confidence=probabilities[best],
-        probabilities=probabilities,
+        output="",
+        value=None,
     )
 
 
-def _write(
-    model: Model, system: str, task: TaskSettings, group: Sequence[Example], read: Callable[[str], object]
-) -> list[Prediction]:
-    written = model.generate(_conversations(group), max_tokens=task.max_tokens)
+def _with_likelihoods(model: Model, group: Sequence[Example], answers: Sequence[Prediction]) -> list[Prediction]:
+    likelihoods = model.score(_conversations(group), [example.answer for example in group])
     return [
-        Prediction(
-            id=record_id("p", system=system, example=example.id),
-            example=example.id,
-            task=example.task,
-            system=system,
-            output=answer.text,
-            value=read(answer.text),
-            # Geometric mean of the token probabilities: comparable between short and long answers.
-            confidence=math.exp(-answer.nats / max(answer.tokens, 1)),
-        )
-        for example, answer in zip(group, written, strict=True)
+        replace(answer, nats=gold.nats, tokens=gold.tokens) for answer, gold in zip(answers, likelihoods, strict=True)
     ]
-
-
-def _finish(prediction: Prediction, gold: Likelihood, seconds: float) -> Prediction:
-    return replace(prediction, nats=gold.nats, tokens=gold.tokens, seconds=seconds)
 
 
 def _conversations(group: Sequence[Example]) -> list[Conversation]:

@@ -9,6 +9,7 @@ mean; terminology.py reads the concepts, curate/ the word lists.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -17,7 +18,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from residency.errors import ProjectError
-from residency.settings import Settings, explain
+from residency.settings import Settings, explain, fingerprint
 
 
 class TerminologySource(Settings):
@@ -37,7 +38,12 @@ class PackSettings(Settings):
     about: str = Field(description="what the data is and is not")
     terminology: TerminologySource | None = Field(default=None, description="concepts of the field")
     abbreviations: str | None = Field(default=None, description="TSV: abbreviation, expansion, context, hpo_id, uses")
-    safe_terms: str | None = Field(default=None, description="one term a line that is never an identifier (eponyms, drugs)")
+    synonyms: str | None = Field(default=None, description="TSV: name, hpo_id, status (where the name says it), origin")
+    word_classes: str | None = Field(default=None, description="TSV: word, stands_for; equal in a loose comparison")
+    status_cues: str | None = Field(default=None, description="TSV: cue, kind, direction; what negates, doubts, ...")
+    safe_terms: str | None = Field(
+        default=None, description="one term a line that is never an identifier (eponyms, drugs)"
+    )
     demo: str | None = Field(default=None, description="folder of the demo project")
 
 
@@ -51,6 +57,11 @@ class Pack:
     @property
     def name(self) -> str:
         return self.settings.name
+
+    def fingerprint(self) -> str:
+        """Content hash of the pack's own data files, the demo left out (hex, 16 digits)."""
+        data = (path for path in sorted(self.folder.iterdir()) if path.is_file() and path.suffix != ".py")
+        return fingerprint([(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in data])
 
     def path(self, name: str | None) -> Path | None:
         """The absolute path of one of the pack's files; None where the pack has none."""
@@ -77,5 +88,7 @@ def load_pack(name: str) -> Pack:
         settings = PackSettings.model_validate(yaml.safe_load(description.read_text(encoding="utf-8")))
     except ValidationError as error:
         problems = explain(error)
-        raise ProjectError(f"{description}: {'; '.join(problems)}.", fix="Correct pack.yaml.", problems=problems) from None
+        raise ProjectError(
+            f"{description}: {'; '.join(problems)}.", fix="Correct pack.yaml.", problems=problems
+        ) from None
     return Pack(folder=folder.resolve(), settings=settings)

@@ -18,7 +18,6 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -68,12 +67,12 @@ class Artifacts:
         """Streams records into an artifact that appears, named by its content, when the block ends well."""
         import pyarrow.parquet as pq
 
+        codec = Codec(kind)
         part = self.folder / f"{uuid.uuid4().hex}.part"
-        with whole_file(part) as temporary:
-            with pq.ParquetWriter(temporary, _schema(kind), compression="zstd") as parquet:
-                writer = Writer(kind, parquet)
-                yield writer
-                ref = writer.finish()
+        with whole_file(part) as temporary, pq.ParquetWriter(temporary, codec.schema, compression="zstd") as parquet:
+            writer = Writer(codec, parquet)
+            yield writer
+            ref = writer.finish()
         with disk_errors(part):
             self.path(ref).parent.mkdir(parents=True, exist_ok=True)
             part.replace(self.path(ref))
@@ -83,14 +82,14 @@ class Artifacts:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        path = self.path(ref)
+        path, codec = self.path(ref), Codec(kind)
         digest = hashlib.sha256(kind.__name__.encode())
         try:
             with pq.ParquetFile(path) as file:
                 for batch in file.iter_batches(batch_size=ROWS_A_GROUP):
                     for row in batch.to_pylist():
                         digest.update(_row_bytes(row))
-                        yield _decode(kind, row)
+                        yield codec.decode(row)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise _torn(path, type(error).__name__) from None
         if digest.hexdigest() != ref.hash:
@@ -102,15 +101,15 @@ class Writer:
 
     ref: Ref
 
-    def __init__(self, kind: type[Any], parquet: Any) -> None:
-        self.kind = kind
+    def __init__(self, codec: Codec, parquet: Any) -> None:
+        self._codec = codec
         self.count = 0
         self._parquet = parquet
-        self._digest = hashlib.sha256(kind.__name__.encode())
+        self._digest = hashlib.sha256(codec.kind.__name__.encode())
         self._rows: list[dict[str, Any]] = []
 
     def add(self, record: Any) -> None:
-        row = _encode(self.kind, record)
+        row = self._codec.encode(record)
         self._digest.update(_row_bytes(row))
         self._rows.append(row)
         self.count += 1
@@ -121,12 +120,12 @@ class Writer:
         import pyarrow as pa
 
         if self._rows:
-            self._parquet.write_table(pa.Table.from_pylist(self._rows, schema=_schema(self.kind)))
+            self._parquet.write_table(pa.Table.from_pylist(self._rows, schema=self._codec.schema))
             self._rows = []
 
     def finish(self) -> Ref:
         self.flush()
-        self.ref = Ref(self.kind.__name__, self._digest.hexdigest(), self.count)
+        self.ref = Ref(self._codec.kind.__name__, self._digest.hexdigest(), self.count)
         return self.ref
 
 
@@ -137,34 +136,29 @@ def _torn(path: Path, why: str) -> StoreError:
     )
 
 
-@cache
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
+class Codec:
+    """Records of one kind as rows of plain columns and JSON text, and back."""
 
+    def __init__(self, kind: type[Any]) -> None:
+        hints = get_type_hints(kind)
+        self.kind = kind
+        self.plain_types = {field.name: PLAIN.get(hints[field.name]) for field in fields(kind)}  # None: kept as JSON
+        self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
 
-@cache
-def _columns(kind: type[Any]) -> tuple[tuple[str, str | None], ...]:
-    """(field, Parquet type) of a record; None marks a nested field kept as JSON."""
-    hints = get_type_hints(kind)
-    return tuple((field.name, PLAIN.get(hints[field.name])) for field in fields(kind))
+    @property
+    def schema(self) -> Any:
+        import pyarrow as pa
 
+        return pa.schema([(name, getattr(pa, plain or "string")()) for name, plain in self.plain_types.items()])
 
-@cache
-def _schema(kind: type[Any]) -> Any:
-    import pyarrow as pa
+    def encode(self, record: Any) -> dict[str, Any]:
+        whole = self._adapter.dump_python(record, mode="json")
+        return {name: whole[name] if plain else _json(whole[name]) for name, plain in self.plain_types.items()}
 
-    return pa.schema([(name, getattr(pa, type_name or "string")()) for name, type_name in _columns(kind)])
-
-
-def _encode(kind: type[Any], record: Any) -> dict[str, Any]:
-    plain = _adapter(kind).dump_python(record, mode="json")
-    return {name: plain[name] if type_name else _json(plain[name]) for name, type_name in _columns(kind)}
-
-
-def _decode(kind: type[Record], row: dict[str, Any]) -> Record:
-    plain = {name: row[name] if type_name else json.loads(row[name]) for name, type_name in _columns(kind)}
-    record: Record = _adapter(kind).validate_python(plain)
-    return record
+    def decode(self, row: dict[str, Any]) -> Any:
+        return self._adapter.validate_python(
+            {name: row[name] if plain else json.loads(row[name]) for name, plain in self.plain_types.items()}
+        )
 
 
 def _row_bytes(row: dict[str, Any]) -> bytes:

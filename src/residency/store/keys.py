@@ -41,13 +41,28 @@ def project_key(project_id: str, *, known_fingerprint: str | None) -> bytes:
                 f"{place}: the key of this workspace is missing.",
                 fix=f"Put the key file back, or set {ENVIRONMENT} to its content.",
             )
-        key = _create(Path(place))
+        key = secrets.token_bytes(KEY_BYTES)
+        keep_key(project_id, key)
     if known_fingerprint is not None and not hmac.compare_digest(key_fingerprint(key), known_fingerprint):
         raise StoreError(
             f"{place}: this is not the key that the workspace was made with.",
             fix="Put the right key back; or start a new project folder, if the old surrogates may be given up.",
         )
     return key
+
+
+def keep_key(project_id: str, key: bytes) -> None:
+    """Writes a new project's key file; an equal one may be there already."""
+    path = key_path(project_id)
+    if path.exists() and _find(project_id)[1] == key:
+        return
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(key.hex() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def key_fingerprint(key: bytes) -> str:
@@ -75,15 +90,3 @@ def _parse(text: str, place: str) -> bytes:
             fix="Put the key's content back as it was written.",
         )
     return bytes.fromhex(digits)
-
-
-def _create(path: Path) -> bytes:
-    key = secrets.token_bytes(KEY_BYTES)
-    with disk_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(key.hex() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-    return key

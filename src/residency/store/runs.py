@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 
 from residency.errors import StoreError
-from residency.settings import fingerprint
+from residency.settings import fingerprint, plain_data
 from residency.store.artifacts import Artifacts, Ref, Writer
 from residency.store.files import disk_errors, folder_sha256, sync_folder
 from residency.store.journal import Journal
@@ -81,9 +81,9 @@ class ActiveRun:
     def journal(self, name: str, kind: type[Record]) -> Journal[Record]:
         return Journal(self.scratch / f"{name}.jsonl", kind)
 
-    def keep_folder(self, name: str, made: Path) -> None:
-        """Moves a finished folder to its place, named by its content."""
-        content_hash = folder_sha256(made)
+    def keep_folder(self, name: str, made: Path, content_hash: str | None = None) -> None:
+        """Moves a finished folder to its place, named by ``content_hash`` or else by the hash of all it holds."""
+        content_hash = content_hash or folder_sha256(made)
         place = Path(f"{name}s") / content_hash[:16]
         target = self.workspace.folder / place
         with disk_errors(target):
@@ -128,18 +128,33 @@ class Workspace:
             return None
         return Outcome(row, reused=True, workspace=self)
 
-    def once(self, stage: str, identity: Mapping[str, Any], work: Callable[[ActiveRun], None]) -> Outcome:
-        """Does the work, unless an equal run has done it. ``identity`` is plain data: settings, inputs, code, seed."""
-        found = self.find(stage, identity)
-        if found is not None:
-            return found
+    def latest(self, stage: str, identity: Mapping[str, Any], *, whatever: str) -> Outcome | None:
+        """The last finished run whose identity differs at most in the entry ``whatever``, e.g. the code version."""
+        for row in reversed(self.ledger.runs(stage)):
+            same = {**row.identity, whatever: None} == plain_data({**identity, whatever: None})
+            if same and row.state == "done" and all(self._there(output) for output in row.outputs.values()):
+                return Outcome(row, reused=True, workspace=self)
+        return None
+
+    def once(
+        self, stage: str, identity: Mapping[str, Any], work: Callable[[ActiveRun], None], *, again: bool = False
+    ) -> Outcome:
+        """Does the work, unless an equal run has done it and ``again`` is not asked for.
+
+        ``identity`` is plain data: settings, inputs, code version, seed.
+        """
         key = _key(stage, identity)
+        found = self.find(stage, identity)
+        if found is not None and not again:
+            return found
+        if again:
+            shutil.rmtree(self.folder / "runs" / key[:24], ignore_errors=True)
         earlier = self.ledger.run(key)
         row = RunRow(key=key, stage=stage, state="running", identity=dict(identity), started=_now())
         if earlier is not None and earlier.state != "done":
             row = replace(row, started=earlier.started, seconds=earlier.seconds)
         self.ledger.save(row)
-        active = ActiveRun(workspace=self, scratch=self.folder / "runs" / key[:16])
+        active = ActiveRun(workspace=self, scratch=self.folder / "runs" / key[:24])
         with disk_errors(active.scratch):
             active.scratch.mkdir(parents=True, exist_ok=True)
         begun = time.monotonic()

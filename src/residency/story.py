@@ -1,0 +1,635 @@
+"""The whole story, top to bottom: a project folder goes in, an evaluated specialist and a verdict come out.
+
+In: a project folder with residency.yaml. Out: an ``Iteration``: data, adapter, scores beside the baselines, verdict.
+
+Covers: which curation steps exist (``CurationStep``), which stages there are and in which order (``STAGES``),
+and what each hands to the next. Does not cover: how a stage does its work; that is in its package.
+
+Every stage is a run in the ledger, found again by its settings, its inputs and its code: telling the story twice
+does the work once, and a killed run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property, partial
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from residency.account import Told, account
+from residency.curate.cleanse import Cleanse
+from residency.curate.deduplicate import Deduplicate
+from residency.curate.deidentify import Deidentify, pseudonym
+from residency.curate.examples import Prompt, label_set, make_examples
+from residency.curate.extract import ExtractFindings, find, load_reader
+from residency.curate.ingest import SourceSettings, count_files, find_files, ingest
+from residency.curate.labels import LabelSettings
+from residency.curate.split import SplitSettings, split_patients
+from residency.curate.step import Step, Tools
+from residency.errors import ProjectError
+from residency.evaluate import metrics
+from residency.evaluate.baselines import findings_baseline, findings_sentence_baseline, linear_baseline
+from residency.evaluate.calibration import fit_temperature, reliability, selective
+from residency.evaluate.compare import Comparison, compare
+from residency.evaluate.gate import GateEvidence, GateResult, GateSettings, decide
+from residency.evaluate.report import write_report
+from residency.evaluate.report.view import plain
+from residency.evaluate.run import EvaluateSettings, System, choose_shots, few_shot, predict
+from residency.packs import Pack, load_pack
+from residency.packs.terminology import Terminology, load_terminology
+from residency.records import (
+    Assignment,
+    Document,
+    Dropped,
+    Example,
+    Prediction,
+    Score,
+    Split,
+    TaskKind,
+    as_plain,
+)
+from residency.run.progress import Progress, Silent
+from residency.settings import Settings, explain, fingerprint
+from residency.store.files import file_sha256, write_text
+from residency.store.keys import key_fingerprint, project_key
+from residency.store.runs import ActiveRun, Outcome, Workspace
+from residency.tasks import NameToConcept, TaskSettings
+from residency.tune.adapter import load_card
+from residency.tune.lora import Recipe
+
+if TYPE_CHECKING:
+    from residency.models.base import Base
+    from residency.models.model import Model
+    from residency.tune.engine import Tick
+
+PROJECT_FILE = "residency.yaml"
+IDENTITY_FILE = Path(".residency") / "project.json"
+APPROVED = "approved"  # verdict of a privacy officer on a set of de-identified documents
+
+CurationStep = Annotated[Deidentify | Cleanse | Deduplicate | ExtractFindings, Field(discriminator="step")]
+"""Every curation step there is: the parser, the schema and the error message of ``curate`` in a project file."""
+
+
+class ProjectSettings(Settings):
+    """residency.yaml."""
+
+    name: str = Field(description="name of the project")
+    pack: str = Field(description="domain pack: a shipped one by name, or a folder")
+    seed: int = Field(default=1, ge=0, description="seed of everything that is drawn")
+    sources: tuple[SourceSettings, ...] = Field(min_length=1, description="where the documents are")
+    labels: LabelSettings = Field(description="the experts' label file")
+    curate: tuple[CurationStep, ...] = Field(min_length=1, description="curation steps, in order")
+    split: SplitSettings = Field(default=SplitSettings(), description="who is trained on, who is held out")
+    tasks: tuple[TaskSettings, ...] = Field(min_length=1, description="what the specialist does")
+    base: str = Field(default="embedded", description="base model: embedded, or a local model folder")
+    recipe: Recipe = Field(default=Recipe(), description="training recipe; what is not set comes from the catalogue")
+    evaluate: EvaluateSettings = Field(default=EvaluateSettings(), description="systems and statistics")
+    gate: GateSettings = Field(default=GateSettings(), description="what must hold before anyone uses the adapter")
+
+    @model_validator(mode="after")
+    def _private_text_first(self) -> ProjectSettings:
+        if self.curate[0].step != "deidentify":
+            raise ValueError("curate must begin with the step deidentify: nothing else may touch raw text")
+        return self
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project folder that has been read: settings, domain pack, workspace, secret key."""
+
+    root: Path
+    settings: ProjectSettings
+    pack: Pack
+
+    @classmethod
+    def open(cls, root: Path) -> Project:
+        """Reads residency.yaml; all of its problems are one ProjectError."""
+        file = root / PROJECT_FILE
+        try:
+            settings = ProjectSettings.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise ProjectError(
+                f"{file}: there is no project here.", fix=f"Run: residency init {root} --demo neurology"
+            ) from None
+        except yaml.YAMLError as error:
+            place = getattr(error, "problem_mark", None)
+            line = f" line {place.line + 1}" if place else ""
+            raise ProjectError(f"{file}{line}: not YAML.", fix="Correct the file; check the indentation.") from None
+        except ValidationError as error:
+            problems = explain(error)
+            count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+            raise ProjectError(f"{file}: {count}.", fix="Correct each line.", problems=problems) from None
+        return cls(root.resolve(), settings, load_pack(settings.pack))
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        return Workspace(self.root / ".residency")
+
+    @cached_property
+    def key(self) -> bytes:
+        """The project's secret key; refused where it is not the one that earlier runs used."""
+        identity = self.root / IDENTITY_FILE
+        known = json.loads(identity.read_text()) if identity.exists() else {"id": fingerprint({"root": str(self.root)})}
+        key = project_key(known["id"], known_fingerprint=known.get("key"))
+        if "key" not in known:
+            write_text(identity, json.dumps(known | {"key": key_fingerprint(key)}) + "\n")
+        return key
+
+    def task(self, name: str) -> TaskSettings:
+        return next(task for task in self.settings.tasks if task.name == name)
+
+    def prompt(self, task: TaskSettings) -> Prompt:
+        return Prompt.load(self.root / task.prompt)
+
+
+@dataclass
+class Iteration:
+    """One pass of the loop, as far as it has come. Each stage reads what earlier ones wrote here."""
+
+    project: Project
+    progress: Progress
+    again: bool = False  # do everything anew
+    only_recall: bool = False  # do nothing anew: what is not in the ledger is Untold
+    runs: dict[str, Outcome] = field(default_factory=dict)  # by stage, in order
+    documents: list[Document] = field(default_factory=list)
+    split_of: dict[str, Split] = field(default_factory=dict)  # patient -> side
+    labels: dict[str, tuple[str, ...]] = field(default_factory=dict)  # task -> closed set
+    predictions: dict[tuple[str, str], list[Prediction]] = field(default_factory=dict)  # (system, task)
+    scores: list[Score] = field(default_factory=list)
+    comparisons: list[Comparison] = field(default_factory=list)
+    calibration: dict[str, dict[str, Any]] = field(default_factory=dict)  # by task
+    verdict: GateResult | None = None
+    pages: tuple[Path, Path] | None = None  # report.json, report.html
+
+    def once(
+        self, stage: str, identity: Mapping[str, Any], work: Callable[[ActiveRun], None], code: Sequence[str]
+    ) -> Outcome:
+        """One run of the ledger; ``code`` names the packages and modules whose change makes it stale."""
+        whole = {**identity, "code": code_version(*code), "seed": self.project.settings.seed}
+        workspace = self.project.workspace
+        if not self.only_recall:
+            outcome = workspace.once(stage, whole, work, again=self.again)
+        elif (known := workspace.latest(stage, whole, whatever="code")) is not None:
+            outcome = known  # the past may have been made by another version of the code
+        else:
+            raise Untold(
+                f"{stage}: not run yet with these settings and inputs.",
+                fix=f"Run: residency run --project {self.project.root}",
+            )
+        self.runs[stage] = outcome
+        return outcome
+
+    @cached_property
+    def data(self) -> str:
+        """Hash over the curated documents."""
+        return fingerprint([as_plain(document) for document in self.documents])
+
+    @cached_property
+    def terminology(self) -> Terminology | None:
+        return load_terminology(self.project.pack) if self.project.pack.settings.terminology else None
+
+    @property
+    def concept_of(self) -> NameToConcept:
+        return self.terminology.concept_of if self.terminology else lambda name: None
+
+    @cached_property
+    def finder(self) -> metrics.Find | None:
+        """Reads the findings that a text names; None where the pack has no terminology."""
+        return partial(find, reader=load_reader(self.project.pack)) if self.terminology else None
+
+    @cached_property
+    def base_sha256(self) -> str:
+        from residency.models.base import identify
+
+        return identify(self.project.settings.base)
+
+    @cached_property
+    def base(self) -> Base:
+        from residency.models.base import load_base
+
+        return load_base(self.project.settings.base)
+
+    @cached_property
+    def untuned(self) -> Model:
+        from residency.models.transformer import TransformerModel
+
+        return TransformerModel(self.base)
+
+    @cached_property
+    def tuned(self) -> Model:
+        from residency.models.transformer import TransformerModel
+
+        return TransformerModel(self.base, self.runs["tune"].folder("adapter"))
+
+    def patients(self, *sides: Split) -> frozenset[str]:
+        """The patients on these sides of the split."""
+        return frozenset(patient for patient, side in self.split_of.items() if side in sides)
+
+
+class Untold(ProjectError):
+    """Something is asked about a stage that has not run."""
+
+
+def run_project(root: Path, progress: Progress, *, until: str | None = None, fresh: bool = False) -> Iteration:
+    """Tells the story for the project in ``root``, to its end or to the stage ``until``."""
+    if until is not None and until not in STAGES:
+        raise ProjectError(f"--until {until}: there is no such stage.", fix=f"Use one of: {', '.join(STAGES)}.")
+    project = Project.open(root)
+    iteration = Iteration(project, progress, again=fresh)
+    with project.workspace.alone():
+        for name, stage in STAGES.items():
+            stage(iteration)
+            if name == until:
+                break
+    return iteration
+
+
+def recall(project: Project) -> Iteration:
+    """The last iteration as far as the ledger knows it; nothing is done anew."""
+    iteration = Iteration(project, Silent(), only_recall=True)
+    try:
+        for stage in STAGES.values():
+            if stage not in (gate, report):
+                stage(iteration)
+    except Untold:
+        if not iteration.documents:
+            raise
+    return iteration
+
+
+# --- curate -----------------------------------------------------------------------------------------------------
+
+
+def curate(iteration: Iteration) -> None:
+    """Files of the inbox become curated documents, one run a step. Raw text is read here and written nowhere."""
+    project = iteration.project
+    inputs, total = inbox_fingerprint(project), count_files(project.settings.sources, project.root)
+    documents: Callable[[], Iterable[Document | Dropped]] = lambda: raw_documents(project)  # noqa: E731
+    for step in project.settings.curate:
+        iteration.progress.begin(step.step, total)
+        identity = {"settings": step.model_dump(mode="json"), "inputs": inputs, "pack": project.pack.fingerprint()}
+        outcome = iteration.once(step.step, identity, curation(iteration, step, documents), CURATION_CODE)
+        iteration.progress.end(_flow(outcome), reused=outcome.reused)
+        inputs, total = outcome.hash("documents"), outcome.ref("documents").count
+        documents = partial(outcome.read, "documents", Document)
+    iteration.documents = [record for record in documents() if isinstance(record, Document)]
+    if not iteration.documents:
+        raise ProjectError("curate: no document is left.", fix="Look at the reasons: residency check.")
+
+
+def raw_documents(project: Project) -> Iterator[Document | Dropped]:
+    """What the inbox holds, with patients known by a pseudonym only."""
+    for record in ingest(project.settings.sources, project.settings.labels, project.root):
+        if isinstance(record, Document):
+            record = replace(record, patient=pseudonym(project.key, record.patient))
+        yield record
+
+
+def curation(
+    iteration: Iteration, step: Step, documents: Callable[[], Iterable[Document | Dropped]]
+) -> Callable[[ActiveRun], None]:
+    """The work of one step: every document that comes in goes out, changed or not, or is dropped with a reason."""
+    tools = Tools(key=iteration.project.key, seed=iteration.project.settings.seed, pack=iteration.project.pack)
+
+    def work(run: ActiveRun) -> None:
+        came: dict[str, int] = {}  # document id -> hash of the text that came in
+        with run.writer("documents", Document) as kept, run.writer("dropped", Dropped) as dropped:
+
+            def incoming() -> Iterator[Document]:
+                for record in documents():
+                    if isinstance(record, Dropped):
+                        dropped.add(record)
+                    else:
+                        came[record.id] = hash(record.text)
+                        yield record
+
+            changed = 0
+            for record in step(incoming(), tools):
+                iteration.progress.advance()
+                if isinstance(record, Dropped):
+                    dropped.add(record)
+                else:
+                    # A step that edits a text gives it a new id and names the old one as its parent.
+                    original = record.id if record.id in came else record.parents[0]
+                    changed += hash(record.text) != came[original]
+                    kept.add(record)
+        run.facts.update(came=len(came), kept=kept.count, dropped=dropped.count, changed=changed)
+
+    return work
+
+
+# --- split ------------------------------------------------------------------------------------------------------
+
+
+def split(iteration: Iteration) -> None:
+    """Patients are dealt out to training, validation, calibration and test, once and for all by their key."""
+    settings = iteration.project.settings
+    iteration.progress.begin("split")
+    documents = iteration.documents
+
+    def work(run: ActiveRun) -> None:
+        result = split_patients(documents, settings.split, seed=settings.seed)
+        run.write("assignments", Assignment, (Assignment(patient=p, split=s) for p, s in result.split_of.items()))
+        run.facts.update(warnings=result.warnings, classes={k: dict(v) for k, v in result.patients.items()})
+
+    identity = {
+        "settings": settings.split.model_dump(mode="json"),
+        "inputs": fingerprint([(d.id, d.patient, d.group, dict(d.answers)) for d in documents]),
+    }
+    outcome = iteration.once("split", identity, work, CURATION_CODE)
+    iteration.split_of = {a.patient: a.split for a in outcome.read("assignments", Assignment)}
+    iteration.labels = {task.name: label_set(documents, task, iteration.split_of) for task in settings.tasks}
+    sizes = Counter(iteration.split_of.values())
+    iteration.progress.end(", ".join(f"{sizes[side]} {side}" for side in Split), reused=outcome.reused)
+
+
+def questions(iteration: Iteration, task: TaskSettings, *sides: Split, instruct: bool = False) -> list[Example]:
+    """The task's examples on these sides of the split; ``instruct`` for models that do not know the task."""
+    prompt = iteration.project.prompt(task)
+    labels = iteration.labels[task.name]
+    examples = make_examples(iteration.documents, task, prompt, labels, iteration.split_of, instruct=instruct)
+    return [example for example in examples if example.split in sides]
+
+
+# --- tune -------------------------------------------------------------------------------------------------------
+
+
+def tune(iteration: Iteration) -> None:
+    """The base model learns all tasks in one adapter, from training patients only."""
+    settings = iteration.project.settings
+    training = [example for task in settings.tasks for example in questions(iteration, task, Split.TRAIN)]
+    validation = [example for task in settings.tasks for example in questions(iteration, task, Split.VALIDATION)]
+    iteration.progress.begin("tune")
+
+    def work(run: ActiveRun) -> None:
+        from residency.tune.engine import train
+
+        adapter = train(
+            training, validation, iteration.base, settings.recipe, run.scratch / "adapter",
+            labels=iteration.labels, held_out=iteration.patients(Split.CALIBRATION, Split.TEST),
+            progress=partial(_show_tick, iteration.progress),
+        )  # fmt: skip
+        run.keep_folder("adapter", adapter.folder, adapter.sha256)
+
+    identity = {
+        "inputs": fingerprint([as_plain(example) for example in (*training, *validation)]),
+        "recipe": settings.recipe.model_dump(mode="json", exclude_unset=True),
+        "base": iteration.base_sha256,
+    }
+    outcome = iteration.once("tune", identity, work, TRAINING_CODE)
+    iteration.progress.end(f"{len(training)} examples, adapter {outcome.hash('adapter')[:12]}", reused=outcome.reused)
+
+
+def _show_tick(progress: Progress, tick: Tick) -> None:
+    progress.reach(tick.step, tick.steps, f"loss {tick.loss:.3f}, {tick.tokens_per_second:.0f} tokens/s")
+
+
+# --- evaluate ---------------------------------------------------------------------------------------------------
+
+
+def evaluate(iteration: Iteration) -> None:
+    """Every system answers every question of the held-out patients; the tuned one also those for calibration."""
+    settings = iteration.project.settings
+    for system in settings.evaluate.systems:
+        for task in settings.tasks:
+            sides = (Split.TEST, Split.CALIBRATION) if system is System.TUNED else (Split.TEST,)
+            examples = questions(iteration, task, *sides, instruct=system.instructed)
+            if system is System.FEW_SHOT:
+                known = questions(iteration, task, Split.TRAIN, instruct=True)
+                shots = choose_shots(known, settings.evaluate.shots)
+                examples = [few_shot(example, shots) for example in examples]
+            iteration.progress.begin(f"{system} {task.name}", len(examples))
+            outcome = answers(iteration, system, task, examples)
+            iteration.progress.end(f"{len(examples)} answers", reused=outcome.reused)
+            iteration.predictions[system, task.name] = outcome.read("predictions", Prediction)
+    baselines(iteration)
+
+
+def answers(iteration: Iteration, system: System, task: TaskSettings, examples: Sequence[Example]) -> Outcome:
+    """One system's answers to one task; a kill loses at most the group that was being asked."""
+    settings = iteration.project.settings
+    labels = iteration.labels[task.name]
+
+    def work(run: ActiveRun) -> None:
+        model = iteration.tuned if system is System.TUNED else iteration.untuned
+        journal = run.journal("predictions", Prediction)
+        finished = {prediction.example for prediction in journal.read()}
+        iteration.progress.advance(len(finished))
+        groups = predict(
+            model, system, task, examples, labels, iteration.concept_of,
+            group_size=settings.evaluate.group_size, finished=finished,
+        )  # fmt: skip
+        for group in groups:
+            journal.append(group)
+            iteration.progress.advance(len(group))
+        run.write("predictions", Prediction, sorted(journal.read(), key=lambda p: p.example))
+
+    identity = {
+        "inputs": fingerprint([as_plain(example) for example in examples]),
+        "labels": labels,
+        "task": task.model_dump(mode="json"),
+        "base": iteration.base_sha256,
+        "adapter": iteration.runs["tune"].hash("adapter") if system is System.TUNED else None,
+    }
+    return iteration.once(f"{system} {task.name}", identity, work, EVALUATION_CODE)
+
+
+def baselines(iteration: Iteration) -> None:
+    """What costs nothing to train answers the same questions: a linear classifier, the terminology step alone."""
+    documents = {document.id: document for document in iteration.documents}
+    for task in iteration.project.settings.tasks:
+        examples = questions(iteration, task, Split.TEST)
+        iteration.progress.begin(f"baseline {task.name}")
+
+        def work(run: ActiveRun, task: TaskSettings = task, examples: Sequence[Example] = examples) -> None:
+            run.write("predictions", Prediction, _baseline(iteration, task, examples, documents))
+
+        identity = {"task": task.model_dump(mode="json"), "inputs": iteration.data}
+        outcome = iteration.once(f"baseline {task.name}", identity, work, EVALUATION_CODE)
+        predictions = outcome.read("predictions", Prediction)
+        iteration.progress.end(f"{len(predictions)} answers", reused=outcome.reused)
+        iteration.predictions[predictions[0].system, task.name] = predictions
+
+
+def _baseline(
+    iteration: Iteration, task: TaskSettings, examples: Sequence[Example], documents: Mapping[str, Document]
+) -> list[Prediction]:
+    if task.kind is TaskKind.CLASSIFY:
+        known = questions(iteration, task, Split.TRAIN)
+        return linear_baseline(
+            [documents[e.parents[0]].text for e in known], [e.gold for e in known], [e.patient for e in known],
+            examples, [documents[e.parents[0]].text for e in examples], seed=iteration.project.settings.seed,
+        )  # fmt: skip
+    found = {document.id: document.findings for document in documents.values()}
+    alone = findings_baseline if task.kind is TaskKind.EXTRACT else findings_sentence_baseline
+    return alone(examples, found)
+
+
+# --- score ------------------------------------------------------------------------------------------------------
+
+
+def score(iteration: Iteration) -> None:
+    """Every metric of every system with its interval, the tuned system against each other one, and calibration."""
+    tasks = iteration.project.settings.tasks
+    iteration.progress.begin("score", len(tasks))
+    reused = True
+    for task in tasks:
+        systems = [name for name, of_task in iteration.predictions if of_task == task.name]
+        identity = {
+            "settings": iteration.project.settings.evaluate.model_dump(mode="json"),
+            "inputs": fingerprint([as_plain(p) for name in systems for p in iteration.predictions[name, task.name]]),
+            "labels": iteration.labels[task.name],
+        }
+        outcome = iteration.once(f"score {task.name}", identity, scoring(iteration, task, systems), EVALUATION_CODE)
+        reused &= outcome.reused
+        iteration.scores += outcome.read("scores", Score)
+        iteration.comparisons += outcome.read("comparisons", Comparison)
+        iteration.calibration[task.name] = outcome.facts["calibration"]
+        iteration.progress.advance()
+    iteration.progress.end(f"{len(iteration.scores)} scores", reused=reused)
+
+
+def scoring(iteration: Iteration, task: TaskSettings, systems: Sequence[str]) -> Callable[[ActiveRun], None]:
+    """Scores of every system, comparisons of the tuned one; its confidence is calibrated before it is judged."""
+    settings = iteration.project.settings
+    test = questions(iteration, task, Split.TEST)
+    of_test = {example.id for example in test}
+    common: dict[str, Any] = {
+        "labels": iteration.labels[task.name],
+        "find": iteration.finder,
+        "draws": settings.evaluate.draws,
+        "seed": settings.seed,
+    }
+
+    def work(run: ActiveRun) -> None:
+        asked = {name: [p for p in iteration.predictions[name, task.name] if p.example in of_test] for name in systems}
+        run.write("scores", Score, chain.from_iterable(metrics.score(test, asked[name], **common) for name in systems))
+        ours = asked.pop(System.TUNED, None)
+        others = asked.values() if ours else ()
+        compared = (compare(test, ours or [], other, margin=settings.evaluate.margin, **common) for other in others)
+        run.write("comparisons", Comparison, chain.from_iterable(compared))
+        run.facts["calibration"] = {}
+        if ours and task.kind is TaskKind.CLASSIFY:
+            known = questions(iteration, task, Split.CALIBRATION)
+            answered = iteration.predictions[System.TUNED, task.name]
+            run.facts["calibration"] = calibrated(known, test, answered, settings.seed)
+
+    return work
+
+
+def calibrated(
+    known: Sequence[Example], test: Sequence[Example], predictions: Sequence[Prediction], seed: int
+) -> dict[str, Any]:
+    """How honest the tuned system's confidence is on the test cases, after a map fitted on the calibration cases."""
+    by_example = {prediction.example: prediction for prediction in predictions}
+    temperature = fit_temperature(known, [by_example[example.id] for example in known])
+    answered = [temperature.apply(by_example[example.id]) for example in test]
+    correct = [p.value == e.gold for e, p in zip(test, answered, strict=True)]
+    patients = [example.patient for example in test]
+    trust = selective([p.confidence for p in answered], correct, patients)
+    return plain({"map": temperature, "reliability": reliability(test, answered, seed=seed), "selective": trust})
+
+
+# --- gate and report --------------------------------------------------------------------------------------------
+
+
+def gate(iteration: Iteration) -> None:
+    """The policy, written before the numbers were known, is held against the evidence and people's decisions."""
+    iteration.progress.begin("gate")
+    decisions = iteration.project.workspace.ledger.decisions()
+    deidentified = iteration.runs[iteration.project.settings.curate[0].step].hash("documents")
+    task_of = {p.id: p.task for answers in iteration.predictions.values() for p in answers if p.system == System.TUNED}
+    evidence = GateEvidence(
+        scores=iteration.scores,
+        comparisons=iteration.comparisons,
+        reviews=Counter(task_of[subject] for subject in {d.subject for d in decisions} if subject in task_of),
+        deidentification_reviewed=any(d.subject == deidentified and d.verdict == APPROVED for d in decisions),
+    )
+    iteration.verdict = decide(iteration.project.settings.gate, evidence)
+    iteration.progress.end(iteration.verdict.verdict)
+
+
+def report(iteration: Iteration) -> None:
+    """Everything a person needs to agree or disagree with the verdict, as a page and as data."""
+    iteration.progress.begin("report")
+    iteration.pages = write_report(account(told(iteration)), iteration.project.root)
+    iteration.progress.end(iteration.pages[1].name)
+
+
+def told(iteration: Iteration) -> Told:
+    """What the stages left, for the account."""
+    project, settings = iteration.project, iteration.project.settings
+    steps = [step.step for step in settings.curate]
+    assert iteration.verdict is not None  # the gate comes before the report
+    return Told(
+        project=settings.name,
+        about=project.pack.settings.about,
+        settings=settings.model_dump(mode="json"),
+        tasks=settings.tasks,
+        runs=iteration.runs,
+        curation=steps,
+        files=count_files(settings.sources, project.root),
+        documents=iteration.documents,
+        dropped=list(chain.from_iterable(iteration.runs[step].read("dropped", Dropped) for step in steps)),
+        split_of=iteration.split_of,
+        adapter=load_card(iteration.runs["tune"].folder("adapter")),
+        test={task.name: questions(iteration, task, Split.TEST) for task in settings.tasks},
+        predictions=iteration.predictions,
+        scores=iteration.scores,
+        comparisons=iteration.comparisons,
+        calibration=iteration.calibration,
+        find=iteration.finder,
+        verdict=iteration.verdict,
+        reviewed=0,
+    )
+
+
+STAGES: dict[str, Callable[[Iteration], None]] = {
+    "curate": curate,
+    "split": split,
+    "tune": tune,
+    "evaluate": evaluate,
+    "score": score,
+    "gate": gate,
+    "report": report,
+}
+"""The loop, in order. Review, serve and watch join it here when they come."""
+
+
+# --- identity ---------------------------------------------------------------------------------------------------
+
+CURATION_CODE = ("curate", "packs", "records.py", "tasks.py", "text.py")
+TRAINING_CODE = ("tune", "models", "tasks.py")
+EVALUATION_CODE = ("evaluate", "models", "tasks.py")
+
+
+@cache
+def code_version(*parts: str) -> str:
+    """Hash over the source of packages and modules of residency: a changed stage is done again (hex, 16 digits)."""
+    root = Path(__file__).parent
+    sources = chain.from_iterable(sorted(p.rglob("*")) if (p := root / part).is_dir() else [p] for part in parts)
+    # The demo is input, not code: the inbox has its own hash.
+    kept = (p for p in sources if p.is_file() and p.suffix != ".pyc" and "demo" not in p.relative_to(root).parts)
+    return fingerprint([(p.relative_to(root).as_posix(), file_sha256(p)) for p in kept])
+
+
+def inbox_fingerprint(project: Project) -> str:
+    """Hash over everything that ingest reads."""
+    settings = project.settings
+    files = [file.path for file in find_files(settings.sources, project.root, without=(settings.labels.path,))]
+    labels = project.root / settings.labels.path
+    whole = [*files, *([labels] if labels.is_file() else [])]
+    hashes = [(str(path.relative_to(project.root)), file_sha256(path)) for path in whole]
+    return fingerprint([hashes, settings.model_dump(mode="json", include={"sources", "labels"})])
+
+
+def _flow(outcome: Outcome) -> str:
+    facts = outcome.facts
+    return f"{facts['came']} in, {facts['kept']} out, {facts['dropped']} dropped, {facts['changed']} changed"

@@ -1,0 +1,124 @@
+"""Why: from an answer back to the lines it was read from, and to the examples that taught it.
+
+In: the id of a prediction, an example or a document, or a report's name. Out: a ``Trace``.
+
+Covers: prediction -> example -> document -> every curation step -> source file and place; the training examples
+closest to it. Does not cover: proof of influence; "closest" means the same gold answer, then most findings shared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from residency.errors import ProjectError
+from residency.records import Document, Dropped, Example, Prediction, Split
+from residency.story import Iteration, Project, questions, recall
+
+NEAREST = 5  # training examples named
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A training example close to the one in question."""
+
+    example: str
+    key: str
+    source: str
+    gold: Any
+    shared: int  # findings in common
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The way back. Parts that the id does not reach are empty."""
+
+    asked: str
+    document: Document
+    steps: tuple[tuple[str, str], ...]  # curation step -> what it did to the document
+    split: str
+    predictions: tuple[Prediction, ...] = ()
+    example: Example | None = None
+    adapter: str = ""
+    nearest: tuple[Near, ...] = field(default=())
+
+
+def trace_record(root: Path, record: str) -> Trace:
+    """The trace of ``record``; ProjectError where nothing is called that."""
+    project = Project.open(root)
+    iteration = recall(project)
+    predictions = [p for answers in iteration.predictions.values() for p in answers if record in (p.id, p.example)]
+    examples = {e.id: e for task in project.settings.tasks for e in questions(iteration, task, *Split)}
+    example = examples.get(predictions[0].example if predictions else record)
+    wanted = example.parents[0] if example else record
+    document = next((d for d in iteration.documents if wanted in (d.id, d.key, *d.parents)), None)
+    if document is None:
+        raise _unknown(iteration, record)
+    return Trace(
+        asked=record,
+        document=document,
+        steps=tuple(_steps(iteration, document)),
+        split=iteration.split_of.get(document.patient, ""),
+        predictions=tuple(predictions),
+        example=example,
+        adapter=iteration.runs["tune"].hash("adapter") if "tune" in iteration.runs else "",
+        nearest=tuple(_nearest(iteration, example, document, examples)) if example else (),
+    )
+
+
+def _unknown(iteration: Iteration, record: str) -> ProjectError:
+    for step in iteration.project.settings.curate:
+        if step.step in iteration.runs:
+            for dropped in iteration.runs[step.step].read("dropped", Dropped):
+                if record in (dropped.id, dropped.key):
+                    detail = f" ({dropped.detail})" if dropped.detail else ""
+                    return ProjectError(
+                        f"{dropped.key}, {dropped.source.path}: dropped by {dropped.step}: {dropped.reason}{detail}.",
+                        fix="Nothing was made of it.",
+                    )
+    return ProjectError(
+        f"{record}: no prediction, example or document of the last run is called that.",
+        fix="Take an id from report.html, or the id of a report from the label file.",
+    )
+
+
+def _steps(iteration: Iteration, document: Document) -> Iterator[tuple[str, str]]:
+    """What each curation step did to the document, from the artifacts of the steps."""
+    steps = [step.step for step in iteration.project.settings.curate]
+    versions = {steps[-1]: document}
+    for later, step in zip(reversed(steps), reversed(steps[:-1]), strict=False):
+        wanted = {versions[later].id, *versions[later].parents}
+        versions[step] = next(d for d in iteration.runs[step].read("documents", Document) if d.id in wanted)
+    for before, step in zip([None, *steps], steps, strict=False):
+        yield step, _difference(versions[before] if before else None, versions[step])
+
+
+def _difference(before: Document | None, after: Document) -> str:
+    parts = []
+    if before is None:
+        parts.append(f"{len(after.spans)} identifiers replaced")
+    elif before.text != after.text:
+        parts.append(f"text changed, {len(before.text)} to {len(after.text)} characters")
+    if after.findings and (before is None or before.findings != after.findings):
+        parts.append(f"{len(after.findings)} findings read")
+    return ", ".join(parts) or "unchanged"
+
+
+def _nearest(
+    iteration: Iteration, example: Example, document: Document, examples: dict[str, Example]
+) -> Sequence[Near]:
+    documents = {d.id: d for d in iteration.documents}
+    mine = {finding.key for finding in document.findings}
+
+    def closeness(other: Example) -> tuple[bool, int, str]:
+        shared = mine & {finding.key for finding in documents[other.parents[0]].findings}
+        return other.gold == example.gold, len(shared), other.id
+
+    taught = [e for e in examples.values() if e.task == example.task and e.split is Split.TRAIN]
+    closest = sorted(taught, key=closeness, reverse=True)[:NEAREST]
+    return [
+        Near(example=other.id, key=its.key, source=its.source.place, gold=other.gold, shared=closeness(other)[1])
+        for other, its in ((other, documents[other.parents[0]]) for other in closest)
+    ]
