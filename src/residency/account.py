@@ -42,6 +42,7 @@ SYSTEMS = {
     System.FEW_SHOT: ("Base, few-shot", "prompt", "the base model with instructions and solved examples"),
     System.ZERO_SHOT: ("Base, zero-shot", "prompt", "the base model with instructions"),
     "linear": ("TF-IDF + logistic regression", "baseline", "no language model; word and character n-grams of the text"),
+    "candidates": ("Candidates alone", "baseline", "no language model; naive Bayes over the findings that were read"),
     "terminology": ("Terminology step alone", "baseline", "no language model; what the dictionary read in the text"),
 }
 LIBRARIES = ("torch", "transformers", "peft", "presidio-analyzer", "spacy", "scikit-learn", "numpy")

@@ -24,10 +24,11 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from residency.account import Told, account
+from residency.curate.candidates import Ranking, rank_candidates
 from residency.curate.cleanse import Cleanse
 from residency.curate.deduplicate import Deduplicate
 from residency.curate.deidentify import Deidentify, pseudonym
-from residency.curate.examples import Prompt, label_set, make_examples
+from residency.curate.examples import Prompt, Question, label_set, make_examples
 from residency.curate.extract import ExtractFindings, find, load_reader
 from residency.curate.ingest import SourceSettings, count_files, find_files, ingest
 from residency.curate.labels import LabelSettings
@@ -35,7 +36,12 @@ from residency.curate.split import SplitSettings, split_patients
 from residency.curate.step import Step, Tools
 from residency.errors import ProjectError
 from residency.evaluate import metrics
-from residency.evaluate.baselines import findings_baseline, findings_sentence_baseline, linear_baseline
+from residency.evaluate.baselines import (
+    candidates_baseline,
+    findings_baseline,
+    findings_sentence_baseline,
+    linear_baseline,
+)
 from residency.evaluate.calibration import fit_temperature, reliability, selective
 from residency.evaluate.compare import Comparison, compare
 from residency.evaluate.gate import GateEvidence, GateResult, GateSettings, decide
@@ -161,6 +167,7 @@ class Iteration:
     documents: list[Document] = field(default_factory=list)
     split_of: dict[str, Split] = field(default_factory=dict)  # patient -> side
     labels: dict[str, tuple[str, ...]] = field(default_factory=dict)  # task -> closed set
+    candidates: dict[str, dict[str, Ranking]] = field(default_factory=dict)  # task -> document id -> ranked labels
     predictions: dict[tuple[str, str], list[Prediction]] = field(default_factory=dict)  # (system, task)
     scores: list[Score] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
@@ -346,15 +353,34 @@ def split(iteration: Iteration) -> None:
     outcome = iteration.once("split", identity, work, CURATION_CODE)
     iteration.split_of = {a.patient: a.split for a in outcome.read("assignments", Assignment)}
     iteration.labels = {task.name: label_set(documents, task, iteration.split_of) for task in settings.tasks}
+    for task in settings.tasks:
+        if task.kind is TaskKind.CLASSIFY:
+            iteration.candidates[task.name] = differential(iteration, task)
     sizes = Counter(iteration.split_of.values())
     iteration.progress.end(", ".join(f"{sizes[side]} {side}" for side in Split), reused=outcome.reused)
 
 
+def differential(iteration: Iteration, task: TaskSettings) -> dict[str, Ranking]:
+    """The labels that each document's findings speak for, judged by training patients only."""
+    known = iteration.terminology
+    trained = iteration.patients(Split.TRAIN)
+    label_of = {
+        document.id: " ".join(document.answers[task.answer].split())
+        for document in iteration.documents
+        if document.patient in trained and document.answers.get(task.answer)
+    }
+    above = cache(lambda concept: known.ancestors(concept) if known and concept in known else frozenset())
+    return rank_candidates(iteration.documents, label_of, iteration.labels[task.name], above)
+
+
 def questions(iteration: Iteration, task: TaskSettings, *sides: Split, instruct: bool = False) -> list[Example]:
     """The task's examples on these sides of the split; ``instruct`` for models that do not know the task."""
-    prompt = iteration.project.prompt(task)
-    labels = iteration.labels[task.name]
-    examples = make_examples(iteration.documents, task, prompt, labels, iteration.split_of, instruct=instruct)
+    question = Question(
+        labels=iteration.labels[task.name], candidates=iteration.candidates.get(task.name, {}), instruct=instruct
+    )
+    examples = make_examples(
+        iteration.documents, task, iteration.project.prompt(task), question, iteration.split_of
+    )  # fmt: skip
     return [example for example in examples if example.split in sides]
 
 
@@ -453,23 +479,25 @@ def baselines(iteration: Iteration) -> None:
 
         identity = {"task": task.model_dump(mode="json"), "inputs": iteration.data}
         outcome = iteration.once(f"baseline {task.name}", identity, work, EVALUATION_CODE)
-        predictions = outcome.read("predictions", Prediction)
-        iteration.progress.end(f"{len(predictions)} answers", reused=outcome.reused)
-        iteration.predictions[predictions[0].system, task.name] = predictions
+        for prediction in outcome.read("predictions", Prediction):
+            iteration.predictions.setdefault((prediction.system, task.name), []).append(prediction)
+        iteration.progress.end(f"{outcome.ref('predictions').count} answers", reused=outcome.reused)
 
 
 def _baseline(
     iteration: Iteration, task: TaskSettings, examples: Sequence[Example], documents: Mapping[str, Document]
-) -> list[Prediction]:
+) -> Iterable[Prediction]:
     if task.kind is TaskKind.CLASSIFY:
         known = questions(iteration, task, Split.TRAIN)
-        return linear_baseline(
+        yield from linear_baseline(
             [documents[e.parents[0]].text for e in known], [e.gold for e in known], [e.patient for e in known],
             examples, [documents[e.parents[0]].text for e in examples], seed=iteration.project.settings.seed,
         )  # fmt: skip
+        yield from candidates_baseline(examples, iteration.candidates[task.name])
+        return
     found = {document.id: document.findings for document in documents.values()}
     alone = findings_baseline if task.kind is TaskKind.EXTRACT else findings_sentence_baseline
-    return alone(examples, found)
+    yield from alone(examples, found)
 
 
 # --- score ------------------------------------------------------------------------------------------------------

@@ -18,7 +18,6 @@ for a language model and a number does not. "none" is the answer without finding
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from typing import Any
 
 from pydantic import Field
@@ -31,14 +30,6 @@ NO_FINDINGS = "none"
 NameToConcept = Callable[[str], tuple[str, str] | None]  # a name -> (concept id, preferred label)
 
 
-class Reading(StrEnum):
-    """What a prompt shows of a document."""
-
-    TEXT = "text"
-    FINDINGS = "findings"  # what the terminology step extracted, never the experts' labels
-    BOTH = "both"
-
-
 class TaskSettings(Settings):
     """One task of the project file."""
 
@@ -47,6 +38,7 @@ class TaskSettings(Settings):
     answer: str = Field(description="column of the label file that holds the gold answer")
     prompt: str = Field(description="prompt template, a path below the project folder")
     max_tokens: int = Field(default=256, ge=1, le=4096, description="longest answer, in tokens")
+    candidates: int = Field(default=5, ge=0, le=100, description="classify: labels that a prompt may show, count")
     weight: float = Field(default=1.0, gt=0, le=100, description="weight of an example's loss in training, ratio")
 
 

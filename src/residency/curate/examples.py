@@ -6,21 +6,35 @@ Out: one ``Example`` for every document and task that has a gold answer.
 Covers: rendering prompts in a sandbox, the closed label set, answers in the format that tasks.py defines.
 Does not cover: the chat template of a base model (models/) and examples shown inside a prompt (evaluate/).
 
-A prompt sees the document's text and the findings that the extraction step read in it, never the experts' answers.
+A prompt sees the document's text, the findings that the extraction step read in it, and the labels that training
+patients with such findings had; never the experts' answers about the document itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from jinja2 import StrictUndefined, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from residency.curate.candidates import Ranking
 from residency.errors import ProjectError
 from residency.records import Document, Example, Message, Split, TaskKind, record_id
 from residency.tasks import TaskSettings, gold_answer, write_answer, write_findings
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a task's prompts may show beside the document.
+
+    ``instruct`` is True for a model that does not know the task: the template then says what the answer looks like.
+    """
+
+    labels: tuple[str, ...] = ()  # the closed set of a classify task
+    candidates: Mapping[str, Ranking] = field(default_factory=dict)  # by document id
+    instruct: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +48,7 @@ class Prompt:
     def load(cls, path: Path) -> Prompt:
         environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
         environment.filters["findings"] = _findings_text
+        environment.filters["percent"] = lambda share: f"{share:.0%}"
         try:
             return cls(path, environment.from_string(path.read_text(encoding="utf-8")))
         except OSError:
@@ -44,19 +59,16 @@ class Prompt:
             raise ProjectError(f"{path}: not a Jinja template: {error}.", fix="Correct the template.") from None
 
     def messages(
-        self, document: Document, task: TaskSettings, labels: Sequence[str], *, instruct: bool
+        self, document: Document, task: TaskSettings, question: Question, candidates: Ranking
     ) -> tuple[Message, ...]:
-        """The conversation that asks ``task`` about ``document``.
-
-        ``instruct`` is True for a model that does not know the task: the template then says what the
-        answer looks like and lists the labels.
-        """
+        """The conversation that asks ``task`` about ``document``."""
+        shown = {"labels": question.labels, "instruct": question.instruct, "candidates": candidates[: task.candidates]}
         try:
-            content = self.template.render(document=document, task=task, labels=labels, instruct=instruct)
+            content = self.template.render(document=document, task=task, **shown)
         except TemplateError as error:
             raise ProjectError(
                 f"{self.path}: {error}.",
-                fix="A prompt may use document.text, document.findings, task, labels, instruct.",
+                fix="A prompt may use document.text, document.findings, task, labels, candidates, instruct.",
             ) from None
         return (Message(role="user", content=content.strip()),)
 
@@ -73,10 +85,8 @@ def make_examples(
     documents: Iterable[Document],
     task: TaskSettings,
     prompt: Prompt,
-    labels: Sequence[str],
+    question: Question,
     split_of: Mapping[str, Split],
-    *,
-    instruct: bool = False,
 ) -> Iterator[Example]:
     """One example for every document that has an answer for the task and a side of the split."""
     for document in documents:
@@ -92,7 +102,7 @@ def make_examples(
             id=record_id("e", document=document.id, task=task.name, gold=gold),
             task=task.name,
             kind=task.kind,
-            messages=prompt.messages(document, task, labels, instruct=instruct),
+            messages=prompt.messages(document, task, question, question.candidates.get(document.id, ())),
             answer=write_answer(task, gold),
             gold=gold,
             patient=document.patient,

@@ -1,0 +1,119 @@
+"""Candidates: the labels that a document's findings speak for, judged by the training patients.
+
+In: documents with findings, the label and the side of every training patient's document.
+Out: for every document all labels of the closed set with their shares, the likeliest first.
+
+Covers: naive Bayes over the concepts of the findings and everything above them in the terminology, absent findings as
+signs of their own; each training document judged without its own patient; shares made honest by one temperature.
+Does not cover: the text beside the findings; labels without a training patient.
+
+A prompt that shows candidates lets a small model weigh cases it could not remember. They come from training patients
+only, so that nothing held out can leak through them.
+
+Rejected: logistic regression over the same signs (a few points worse with a dozen reports a label; 2026-11).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from residency.records import Document, Status
+
+SMOOTHING = 0.1  # seen counts are raised by it; chosen by us on development patients, 2026-11
+TEMPERATURES = tuple(1.25**step for step in range(24))  # 1 to about 170: naive Bayes counts dependent signs twice
+SUPPORTING = (Status.PRESENT, Status.UNCERTAIN, Status.RESOLVED)
+
+Ancestors = Callable[[str], Iterable[str]]
+Ranking = tuple[tuple[str, float], ...]  # (label, share), the likeliest first; shares sum to one
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One training document: what it shows, whose it is, what it is."""
+
+    patient: str
+    label: str
+    signs: frozenset[str]
+
+
+def rank_candidates(
+    documents: Sequence[Document], label_of: Mapping[str, str], labels: Sequence[str], ancestors: Ancestors
+) -> dict[str, Ranking]:
+    """Candidates of every document, by document id.
+
+    ``label_of`` gives the label of each *training* document by its id and must hold no other; ``ancestors`` gives the
+    concepts above a concept.
+    """
+    signs = {document.id: signs_of(document, ancestors) for document in documents}
+    cases = [_Case(d.patient, label_of[d.id], signs[d.id]) for d in documents if d.id in label_of]
+    counts = _Counts(cases, labels)
+    logs = {document.id: counts.logs(signs[document.id], without=document.patient) for document in documents}
+    temperature = _honest_temperature(
+        [(logs[d.id], labels.index(label_of[d.id])) for d in documents if d.id in label_of]
+    )
+    return {name: _ranked(labels, _shares(row, temperature)) for name, row in logs.items()}
+
+
+def signs_of(document: Document, ancestors: Ancestors) -> frozenset[str]:
+    """What a document shows: concepts with all above them, and absent concepts marked with a minus."""
+    signs: set[str] = set()
+    for finding in document.findings:
+        if finding.status in SUPPORTING:
+            signs |= {finding.concept, *ancestors(finding.concept)}
+        elif finding.status is Status.ABSENT:
+            signs.add(f"-{finding.concept}")
+    return frozenset(signs)
+
+
+class _Counts:
+    """How often each sign goes with each label among the training documents."""
+
+    def __init__(self, cases: Sequence[_Case], labels: Sequence[str]) -> None:
+        self.labels = labels
+        self.of_patient: dict[str, list[_Case]] = defaultdict(list)
+        self.signs: dict[str, Counter[str]] = {label: Counter() for label in labels}
+        self.totals: Counter[str] = Counter()
+        self.documents: Counter[str] = Counter()
+        for case in cases:
+            self.of_patient[case.patient].append(case)
+            self.signs[case.label].update(case.signs)
+            self.totals[case.label] += len(case.signs)
+            self.documents[case.label] += 1
+        self.known = frozenset().union(*(counts for counts in self.signs.values()))
+
+    def logs(self, signs: frozenset[str], *, without: str) -> list[float]:
+        """Log of prior times likelihood for each label, the documents of the patient ``without`` left out."""
+        left_out = self.of_patient.get(without, [])
+        seen = signs & self.known
+        return [self._log(label, seen, [case for case in left_out if case.label == label]) for label in self.labels]
+
+    def _log(self, label: str, seen: frozenset[str], left_out: Sequence[_Case]) -> float:
+        total = self.totals[label] - sum(len(case.signs) for case in left_out)
+        below = math.log(total + SMOOTHING * len(self.known)) if self.known else 0.0
+        prior = math.log(self.documents[label] - len(left_out) + SMOOTHING)
+        counts = self.signs[label]
+        return prior + sum(
+            math.log(counts[sign] - sum(sign in case.signs for case in left_out) + SMOOTHING) - below for sign in seen
+        )
+
+
+def _honest_temperature(judged: Sequence[tuple[Sequence[float], int]]) -> float:
+    """The temperature with the smallest log loss on the training documents, each judged without its own patient."""
+
+    def loss(temperature: float) -> float:
+        return -sum(math.log(max(_shares(row, temperature)[gold], 1e-12)) for row, gold in judged)
+
+    return min(TEMPERATURES, key=loss) if judged else 1.0
+
+
+def _shares(row: Sequence[float], temperature: float) -> list[float]:
+    highest = max(row)
+    weights = [math.exp((value - highest) / temperature) for value in row]
+    return [weight / sum(weights) for weight in weights]
+
+
+def _ranked(labels: Sequence[str], shares: Sequence[float]) -> Ranking:
+    return tuple(sorted(zip(labels, shares, strict=True), key=lambda pair: (-pair[1], pair[0])))
