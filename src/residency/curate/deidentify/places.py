@@ -1,0 +1,220 @@
+"""Places below the state: streets, towns, postal codes.
+
+In: a reading copy. Out: LOCATION spans, street, town and postal code each by itself; states stay.
+
+Covers: addresses of the United States and the United Kingdom in running text and headers; towns after words
+that say where somebody lives, comes from or moved to; the line with town and postal code under the name of a
+practice. Does not cover: towns named without such words (propagation finds those named elsewhere), landmarks,
+addresses of other countries beyond street-and-number.
+"""
+
+from __future__ import annotations
+
+import re
+
+from residency.curate.deidentify.labels import Identifier
+from residency.curate.deidentify.lexicon import Lexicon
+from residency.curate.deidentify.words import words
+from residency.records import Span
+
+_STATES = (
+    "AL|AK|AZ|AR|CA|CO|CT|DE|DC|FL|GA|HI|ID|IL|IN|IA|KS|KY|LA|ME|MD|MA|MI|MN|MS|MO|"
+    "MT|NE|NV|NH|NJ|NM|NY|NC|ND|OH|OK|OR|PA|RI|SC|SD|TN|TX|"
+    "UT|VT|VA|WA|WV|WI|WY|PR|VI|GU|AS|MP"
+)
+_SUFFIX = (
+    "alley|avenue|ave|bayou|beach|bend|bluffs?|bottom|boulevard|blvd|branch|bridge|"
+    "brooks?|burgs?|bypass|camp|canyon|cape|causeway|"
+    "centers?|circles?|cliffs?|close|club|commons?|corners?|course|courts?|coves?|creek|"
+    "crescent|crest|crossing|crossroads?|curve|dale|dam|divide|"
+    "drives?|dr|estates?|expressway|extensions?|falls?|ferry|fields?|flats?|fords?|"
+    "forest|forges?|forks?|fort|freeway|gardens?|gateway|"
+    "glens?|greens?|groves?|harbors?|havens?|heights|highway|hills?|hollow|inlet|islands?|"
+    "isle|junctions?|keys?|knolls?|lakes?|landing|"
+    "lane|ln|lights?|loaf|locks?|lodge|loop|mall|manors?|meadows?|mews|mills?|mission|"
+    "motorway|mountains?|neck|orchard|oval|overpass|parade|"
+    "parks?|parkways?|pass|passage|path|pike|pines?|place|plains?|plazas?|points?|ports?|"
+    "prairie|radial|ramp|ranch|rapids?|rest|ridges?|rise|"
+    "river|roads?|rd|route|row|rue|run|shoals?|shores?|skyway|springs?|spurs?|squares?|"
+    "station|stravenue|stream|streets?|st|summit|"
+    "terrace|throughway|trace|track|trafficway|trail|tunnel|turnpike|underpass|unions?|"
+    "valleys?|via|viaduct|views?|villages?|ville|vista|walks?|"
+    "wall|ways?|wells?|wynd|yard"
+)
+_W = r"[^\W\d_][^\W\d_'.-]*(?:['-][^\W\d_]+)*"
+_UNIT = r"(?:,? (?:apt|apartment|suite|ste|unit|flat|room|rm|#)\.? ?#?\w{1,5})"
+_STREET = re.compile(
+    rf"(?<![\w/.-])(?P<v>(?:(?:flat|studio|apartment|apt|unit|suite)\.? ?\w{{1,5}},? "
+    rf"+(?:\d{{1,5}}[a-z]? +)?|\d{{1,6}}[a-z]? +)"
+    rf"(?:{_W} +){{1,3}}?(?:{_SUFFIX})\b\.?{_UNIT}?)(?!\w)",
+    re.IGNORECASE,
+)
+_STREET_WORD = re.compile(
+    rf"(?:{_SUFFIX}|flat|studio|apt|apartment|unit|suite|ste|floor|calle|avenida|avda|plaza|paseo|chemin|mayor)\.?",
+    re.IGNORECASE,
+)
+_FOREIGN_STREET = re.compile(
+    rf"(?<!\w)(?P<v>(?:Calle|Avenida|Avda\.?|Plaza|Paseo|rue|avenue|boulevard|chemin)\s+(?:(?:de|"
+    rf"del|la|du|des|les|l')\s*)*{_W}(?: {_W})?,? \d{{1,4}}(?!\w)"
+    rf"|\d{{1,4}},? (?:rue|avenue|boulevard|place|chemin|impasse)\s+(?:(?:de|du|des|la|les|l'|d')\s*)*{_W}(?: {_W})?"
+    rf"|{_W}(?:straße|strasse|str\.|weg|allee|platz|gasse|ring) \d{{1,4}}[a-z]?)"
+)
+_LABELLED = re.compile(
+    r"(?<!\w)(?:home |new |current |postal )?addr(?:ess)?(?: (?:confirmed as|is|was|"
+    r"on file))?[ :]+(?P<v>[^\n,;|]{5,60})",
+    re.IGNORECASE,
+)
+_TOWN_WORD = r"[^\W\d_]+(?:['-][^\W\d_]+)*"
+_TOWN = rf"(?P<v>{_TOWN_WORD}(?: {_TOWN_WORD}){{0,3}})"
+_AFTER_STREET = re.compile(rf",[ ]*\n?{_TOWN}")
+_US_TAIL = re.compile(
+    rf"(?<!\w)(?P<town>{_TOWN_WORD}(?: {_TOWN_WORD}){{0,3}}),? +(?P<state>{_STATES}) "
+    rf"+(?P<zip>\d{{5}}(?:-\d{{4}})?)(?!\d)",
+    re.IGNORECASE,
+)
+_UK_CODE = re.compile(r"(?<![\w-])(?P<v>(?:[A-Z]{1,2}\d[A-Z\d]?) ?\d[A-Z]{2})(?![\w-])")
+_UK_CODE_ANY = re.compile(r"(?<![\w-])(?P<v>[a-z]{1,2}\d[a-z\d]? \d[a-z]{2})(?![\w-])")
+_BEFORE_CODE = re.compile(rf"(?P<town>{_TOWN_WORD}(?: {_TOWN_WORD}){{0,3}})[ ,]+$")
+_TOWN_ZIP_LINE = re.compile(rf"^[ ]*{_TOWN},? +(?P<zip>\d{{5}}(?:-\d{{4}})?)[ ]*$", re.MULTILINE)
+_TOWN_LINE = re.compile(rf"^[ ]*{_TOWN}[ ]*\n(?=[ ]*(?:tel|phone|fax)\b)", re.MULTILINE | re.IGNORECASE)
+_TOWN_CUE = re.compile(
+    r"\b(?:l(?:iv|i|v)(?:\w?es?|\w?s|ed|ing) (?:near |outside )?(?:in|at|near)|famil?ly "
+    r"\w+ from|resid(?:es?|ed|ing|ent|ents) (?:in|of)|residentes? en|moved (?:here |"
+    r"back )?(?:from|to)|relocated (?:from|to)|"
+    r"travel?led (?:\w+ )?(?:from|to)|originally from|(?:grew up|born|raised|based|located) "
+    r"in|native of|comes? from|came from|we were in|domicilié(?:e)? à|demeurant à|"
+    r"wohnhaft (?:in)?|(?:boy|girl|man|woman|gentleman|lady|male|female|child|infant|"
+    r"teenager|adolescent|individual|patient|person|toddler|adult) from)[ :]+"
+    rf"{_TOWN}(?P<second> (?:to|and then to) (?:{_TOWN_WORD}(?: {_TOWN_WORD}){{0,2}}))?",
+    re.IGNORECASE,
+)
+_FORMS = re.compile(
+    r"(?:ville|mouth|berg|burgh?|bury|borough|shire|chester|haven|land|furt|fort|port|"
+    r"stad|side|view|town|ton|ham|ford|field|wick|bridge|worth|stead|pool|minster|dale)$",
+    re.IGNORECASE,
+)
+_STATE_CODES = frozenset(_STATES.split("|"))
+_COMPASS = words("compass")
+_LINKS = frozenset(["on", "upon", "of", "le", "la", "de", "del", "al"])
+
+
+def find_places(text: str, lexicon: Lexicon) -> list[Span]:
+    """Streets, towns and postal codes; they may overlap with other findings."""
+    spans = [
+        _span(m.start("v"), m.end("v"), 0.95, "street")
+        for pattern in (_STREET, _FOREIGN_STREET)
+        for m in pattern.finditer(text)
+        if pattern is _FOREIGN_STREET or _street_like(m.group("v"), lexicon)
+    ]
+    for street in tuple(spans):
+        following = _AFTER_STREET.match(text, street.end)
+        if following:
+            spans += _town(following.start("v"), following.group("v"), lexicon, 0.8)
+    spans += [
+        _span(m.start("v"), m.end("v"), 0.7, "address")
+        for m in _LABELLED.finditer(text)
+        if any(map(str.isdigit, m.group("v")))
+    ]
+    return spans + _tails(text, lexicon) + _towns(text, lexicon)
+
+
+def is_street_word(word: str) -> bool:
+    """Part of what streets and their units are called: Lane, Suite, Flat, ..."""
+    return bool(_STREET_WORD.fullmatch(word))
+
+
+def town_end(text: str, start: int, end: int, lexicon: Lexicon) -> int:
+    """Where the town that begins at ``start`` ends; ``start`` where there is none."""
+    town = _town(start, text[start:end], lexicon, 1.0)
+    return town[0].end if town else start
+
+
+def _span(start: int, end: int, score: float, name: str) -> Span:
+    return Span(start=start, end=end, label=Identifier.LOCATION, score=score, found_by=f"place:{name}")
+
+
+def _street_like(street: str, lexicon: Lexicon) -> bool:
+    """Numbers with a unit and an ordinary word ("5 days course", "2 weeks run") are no streets."""
+    words = [word for word in re.findall(_TOWN_WORD, street) if len(word) > 1]
+    capitals = [word for word in words if word[0].isupper()]
+    if any(
+        lexicon.never_name(word) for word in words[:-1] if word.casefold() not in _COMPASS and not is_street_word(word)
+    ):
+        return False
+    return len(capitals) >= 2 or (
+        not capitals and any(lexicon.is_name(w) or not lexicon.is_word(w) for w in words[:-1])
+    )
+
+
+def _tails(text: str, lexicon: Lexicon) -> list[Span]:
+    """Town and postal code at the end of an address."""
+    spans = []
+    for match in _US_TAIL.finditer(text):
+        spans += _town(match.start("town"), match.group("town"), lexicon, 0.95, from_end=True)
+        spans.append(_span(match.start("zip"), match.end("zip"), 0.97, "zip"))
+    for pattern in (_UK_CODE, _UK_CODE_ANY):
+        for match in pattern.finditer(text):
+            before = _BEFORE_CODE.search(text, max(0, match.start() - 40), match.start())
+            score = 0.75
+            if before:
+                spans += _town(before.start("town"), before.group("town"), lexicon, 0.95, from_end=True)
+                score = 0.9
+            spans.append(_span(match.start("v"), match.end("v"), score, "postcode"))
+    for match in _TOWN_ZIP_LINE.finditer(text):
+        spans += _town(match.start("v"), match.group("v"), lexicon, 0.85)
+        spans.append(_span(match.start("zip"), match.end("zip"), 0.9, "zip"))
+    return spans
+
+
+def _towns(text: str, lexicon: Lexicon) -> list[Span]:
+    spans = []
+    for match in _TOWN_CUE.finditer(text):
+        town = _town(match.start("v"), match.group("v"), lexicon, 0.85)
+        spans += town
+        rest = text[match.start("v") : match.start("v") + 80]
+        second = re.search(r"\sto\s([^\W\d_])", rest, re.IGNORECASE)
+        if town and second and "from" in match.group().casefold()[:30]:
+            at = match.start("v") + second.start(1)
+            following = re.match(_TOWN, text[at : at + 60])
+            spans += _town(at, following.group("v"), lexicon, 0.85) if following else []
+    for match in _TOWN_LINE.finditer(text):
+        if not (match.group("v").isupper() and len(match.group("v")) < 6) and all(
+            word[0].isupper() or not lexicon.is_word(word) for word in match.group("v").split()
+        ):
+            spans += _town(match.start("v"), match.group("v"), lexicon, 0.8)
+    return spans
+
+
+def _town(start: int, words: str, lexicon: Lexicon, score: float, *, from_end: bool = False) -> list[Span]:
+    """The town among ``words``: capitalized ones, or in unbroken case those that are no ordinary words."""
+    tokens = [(m.start(), m.end(), m.group()) for m in re.finditer(_TOWN_WORD, words)]
+    cased = not words.isupper() and not words.islower()
+    chosen: list[tuple[int, int, str]] = []
+    for token in reversed(tokens) if from_end else tokens:
+        if not _town_word(token[2], lexicon, cased=cased, first=not chosen):
+            break
+        chosen.append(token)
+    chosen.sort()
+    while chosen and chosen[-1][2].casefold() in _LINKS:
+        chosen.pop()
+    while chosen and chosen[0][2].casefold() in _LINKS:
+        chosen.pop(0)
+    if not chosen:
+        return []
+    return [_span(start + chosen[0][0], start + chosen[-1][1], score, "town")]
+
+
+def _town_word(word: str, lexicon: Lexicon, *, cased: bool, first: bool) -> bool:
+    folded = word.casefold()
+    if folded in _COMPASS or (folded in _LINKS and not first):
+        return True
+    if cased:
+        return word[0].isupper() and not lexicon.never_name(word) and word not in _STATE_CODES
+    if lexicon.never_name(word) or (first and folded in ("mri", "eeg")):
+        return False
+    return (
+        folded in ("bath", "mobile", "reading", "bend", "bury", "ripon", "sale", "wells", "deal")
+        or bool(_FORMS.search(folded))
+        or lexicon.is_name(word)
+        or not lexicon.is_word(word)
+    )

@@ -1,0 +1,260 @@
+"""Reading a base model: weights, tokenizer, and what is known of them.
+
+In: "embedded", a name of the catalogue, or a local folder. Out: a ``Base``.
+
+Covers: precision, device, refusing what is not plain data (pickles, remote code), refusing what is broken
+(a missing tokenizer, torn or incomplete weights) or what transformer.py would compute wrongly.
+Does not cover: downloading. Nothing here opens a network connection; every call to transformers says local files only.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from residency.errors import ModelError
+from residency.models.catalogue import CatalogueEntry, Shape, catalogue, entry_named, entry_of_folder, template
+from residency.models.embedded import EMBEDDED, embedded_folder, sha256_of
+
+if TYPE_CHECKING:
+    import torch
+
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+# A config with one of these set scales or clips in ways that packed scoring (transformer.py) does not follow.
+UNSUPPORTED = ("attn_logit_softcapping", "final_logit_softcapping", "attention_chunk_size", "quantization_config")
+
+
+class Precision(StrEnum):
+    """How numbers are held. ``auto``: bf16 where the processor multiplies bf16 natively, else fp32."""
+
+    AUTO = "auto"
+    BF16 = "bf16"
+    FP32 = "fp32"
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A base model in memory. ``sha256`` identifies its weights, whatever folder they lie in.
+
+    Do not change ``model``; take ``fork()`` to train or to attach an adapter.
+    """
+
+    model: torch.nn.Module
+    tokenizer: Any
+    entry: CatalogueEntry
+    sha256: str
+    folder: Path
+    precision: Precision  # bf16 or fp32, never auto
+
+    @property
+    def template(self) -> str:
+        """Name of the chat template."""
+        return self.entry.template
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def fork(self) -> torch.nn.Module:
+        """A second module tree over the same tensors.
+
+        Adapters replace modules in the fork and leave the base as it is; the weights are not copied. Do not
+        change a weight of the fork in place.
+        """
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        return copy.deepcopy(self.model, memo={id(tensor): tensor for tensor in tensors})
+
+
+def load_base(
+    name: str, *, precision: Precision = Precision.AUTO, template_name: str | None = None, device: str | None = None
+) -> Base:
+    """The base called ``name``: "embedded", a folder, or a catalogue name that is also a folder here.
+
+    ``template_name`` names a chat template for a folder that the catalogue does not know, or overrides the catalogue's.
+    ``device`` defaults to the first GPU, else the CPU. ModelError says what is wrong and how to go on.
+    """
+    folder = _folder_of(name)
+    config = _config_of(folder)
+    _refuse_what_we_would_compute_wrongly(folder, config)
+    _require_plain_files(folder)
+    entry = _entry_of(folder, config, template_name)
+    chosen = device or _default_device()
+    resolved = resolve(precision, chosen)
+    model = _read_weights(folder, resolved).to(chosen)
+    tokenizer = _read_tokenizer(folder)
+    return Base(model, tokenizer, entry, weights_sha256(folder), folder, resolved)
+
+
+def identify(name: str) -> str:
+    """The content identity of the base called ``name``, without loading it."""
+    folder = _folder_of(name)
+    _require_plain_files(folder)
+    return weights_sha256(folder)
+
+
+def resolve(precision: Precision, device: str = "cpu") -> Precision:
+    """``auto`` as bf16 or fp32 for this machine."""
+    if precision is not Precision.AUTO:
+        return precision
+    return Precision.BF16 if has_native_bf16(device) else Precision.FP32
+
+
+def has_native_bf16(device: str = "cpu") -> bool:
+    """Whether bf16 is multiplied in hardware (AVX-512 BF16 or AMX on x86, compute capability 8 on NVIDIA).
+
+    Elsewhere PyTorch emulates it, several times slower than fp32.
+    """
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
+
+
+def weights_sha256(folder: Path) -> str:
+    """Content identity of the weights: a hash over the hashes of all safetensors files, names left out."""
+    digests = sorted(sha256_of(path) for path in folder.glob("*.safetensors"))
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _folder_of(name: str) -> Path:
+    if name in ("embedded", EMBEDDED):
+        return embedded_folder()
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder.resolve()
+    known = entry_named(name)
+    if known is not None:
+        raise ModelError(
+            f"The base {known.name} is not on this machine.",
+            fix=f"It is {known.origin}. Give the path of its folder instead of its name; nothing is downloaded.",
+        )
+    raise ModelError(
+        f"{name!r} is neither a folder nor a known base.",
+        fix=f'Use "embedded", the path of a folder, or one of: {", ".join(e.name for e in catalogue().bases)}.',
+    )
+
+
+def _config_of(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise ModelError(
+            f"{path}: missing or not JSON.", fix="Give the folder of a transformers model, with config.json in it."
+        ) from None
+    if not isinstance(config, dict):
+        raise ModelError(f"{path}: not a JSON object.", fix="Copy the model folder again.")
+    return config
+
+
+def _refuse_what_we_would_compute_wrongly(folder: Path, config: Mapping[str, Any]) -> None:
+    if "auto_map" in config:
+        raise ModelError(
+            f"{folder}: this model needs Python code of its own (auto_map).",
+            fix="Use a base whose architecture is part of transformers; code from a model folder is never run.",
+        )
+    sliding = config.get("sliding_window") is not None and config.get("use_sliding_window", True)
+    found = [name for name in UNSUPPORTED if config.get(name) is not None] + ["sliding_window"] * bool(sliding)
+    if found:
+        raise ModelError(
+            f"{folder}: config.json sets {', '.join(found)}, which residency does not compute.",
+            fix="Serve this base with an OpenAI-shaped server and name the server instead.",
+        )
+
+
+def _require_plain_files(folder: Path) -> None:
+    if not any(folder.glob("*.safetensors")):
+        pickles = any(path.suffix in PICKLES for path in folder.iterdir())
+        found = "only pickled weights, and reading a pickle can run code" if pickles else "no weights"
+        raise ModelError(
+            f"{folder}: {found}.", fix="Convert the model to safetensors, or get a safetensors copy of it."
+        )
+    if not (folder / "tokenizer.json").is_file():
+        raise ModelError(
+            f"{folder}: tokenizer.json is missing.", fix="Copy the tokenizer's files into the model folder."
+        )
+
+
+def _entry_of(folder: Path, config: Mapping[str, Any], template_name: str | None) -> CatalogueEntry:
+    known = entry_of_folder(folder, config)
+    if known is not None:
+        return known.model_copy(update={"template": template(template_name).name}) if template_name else known
+    if template_name is None:
+        names = ", ".join(one.name for one in catalogue().templates)
+        raise ModelError(
+            f"{folder}: this base is not in the catalogue, so its chat template has to be named.",
+            fix=f"Name one of the pinned templates: {names}. The folder's own is code and is not used.",
+        )
+    try:
+        shape = Shape.of_config(config)
+    except (KeyError, ValueError):
+        raise ModelError(
+            f"{folder}: config.json does not give the sizes of a decoder.", fix="Use a decoder model."
+        ) from None
+    name = "".join(c if c.isalnum() or c in ".-" else "-" for c in folder.name.casefold()).strip(".-") or "local"
+    return CatalogueEntry(
+        name=name,
+        licence="unknown",
+        origin="a local folder",
+        model_type=str(config.get("model_type", "")),
+        shape=shape,
+        template=template(template_name).name,
+    )
+
+
+def _default_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _read_weights(folder: Path, precision: Precision) -> torch.nn.Module:
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=torch.bfloat16 if precision is Precision.BF16 else torch.float32,
+            attn_implementation="sdpa",
+            use_safetensors=True,
+            local_files_only=True,
+            trust_remote_code=False,
+            output_loading_info=True,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise ModelError(
+            f"{folder}: the weights cannot be read ({type(error).__name__}).",
+            fix="Copy the model folder again and compare its files' hashes with the publisher's.",
+        ) from error
+    model, report = loaded
+    missing = sorted(report["missing_keys"])
+    if missing:
+        # transformers fills them with random numbers and goes on.
+        raise ModelError(
+            f"{folder}: {len(missing)} weights are missing, {missing[0]} among them.",
+            fix="Copy the model folder again.",
+        )
+    return model.eval().requires_grad_(False)
+
+
+def _read_tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False, use_fast=True)
+    except Exception as error:  # tokenizers raises bare Exception for a torn file
+        raise ModelError(
+            f"{folder}: the tokenizer cannot be read ({type(error).__name__}).", fix="Copy the tokenizer's files again."
+        ) from error

@@ -1,0 +1,344 @@
+"""The training run: from examples and a base to an adapter on disk.
+
+In: training examples (or a deck that deals them anew each epoch), validation examples, a base, a recipe, a folder.
+Out: an ``Adapter``; ticks of progress on the way.
+
+Covers: the loop, the learning-rate schedule, validation after each epoch, the best state kept, stopping when the loss
+is not finite or runs away, checkpoints that survive ``kill -9``, going on where a killed run stopped.
+Does not cover: the step itself (fused.py, plain.py), several machines.
+
+A run is a function of its inputs: the order of an epoch depends on the seed and the epoch's number, dropout on the
+seed and the step's number, a deck on the epoch's number. So a checkpoint holds no generator state, and a resumed run
+ends in the same weights as one that was never interrupted, bit for bit, with the same number of threads.
+
+The loss is the mean over supervised tokens, each counted with its example's weight, as transformers and TRL
+compute it. Validation is the mean over tasks of the mean over their tokens, so that a task with long answers does
+not choose the checkpoint alone.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import fmean, median
+from typing import TYPE_CHECKING, Any, Protocol
+
+from residency.errors import TrainingError
+from residency.models.base import Base
+from residency.records import Example
+from residency.settings import fingerprint
+from residency.tune.adapter import Adapter, AdapterCard, CurvePoint, save_adapter
+from residency.tune.checkpoint import State, read_checkpoint, write_checkpoint
+from residency.tune.lora import Recipe, Resolved, Schedule, attach, resolve, trainable
+from residency.tune.preflight import Preflight, preflight
+from residency.tune.render import Sample, render
+
+if TYPE_CHECKING:
+    import torch
+
+Deck = Callable[[int], Sequence[Example]]
+"""The training examples of one epoch: a pure function of its number, and of the same length for every number."""
+
+PATIENCE = 5  # steps in a row with a runaway loss before a run stops; chosen by us, 2026-11
+RECENT = 50  # steps whose median says what is usual
+BETAS = (0.9, 0.99)  # of AdamW: a short memory, because runs are a few hundred steps
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One step is done."""
+
+    step: int
+    steps: int
+    loss: float  # of this step, nats a token
+    tokens_per_second: float  # of this process's run so far
+    seconds_left: float
+
+
+class Step(Protocol):
+    """Loss and gradient of samples; see fused.py and plain.py."""
+
+    def refresh(self) -> None: ...
+
+    def learn(self, samples: Sequence[Sample], scale: float, noise: torch.Generator | None) -> float: ...
+
+    def measure(self, samples: Sequence[Sample]) -> list[float]: ...
+
+
+def train(
+    training: Sequence[Example] | Deck,
+    validation: Sequence[Example],
+    base: Base,
+    recipe: Recipe,
+    folder: Path,
+    *,
+    labels: Mapping[str, Sequence[str]],
+    held_out: frozenset[str] = frozenset(),
+    progress: Callable[[Tick], None] = lambda tick: None,
+) -> Adapter:
+    """Trains an adapter and writes it to ``folder``; a checkpoint of the same run beside it is gone on from.
+
+    ``recipe`` is what a person set: the base's catalogue entry fills in the rest. ``labels`` gives the closed set of
+    each classify task, ``held_out`` the patients of calibration and test. TrainingError before the first step where
+    the data is wrong, and later where the loss runs away; the best state so far is then in ``folder``.
+    """
+    resolved = resolve(recipe, base.entry)
+    deck: Deck = training if callable(training) else lambda epoch: training
+    first, limit = deck(0), resolved.recipe.max_tokens
+    samples = render(first, base.tokenizer, base.template, max_tokens=limit)
+    checked = render(validation, base.tokenizer, base.template, max_tokens=limit)
+    counts = preflight(first, validation, samples, checked, labels, held_out=held_out)
+    identity = fingerprint([base.sha256, resolved.recipe.model_dump(mode="json"), _content(samples), _content(checked)])
+    run = _Run(base, resolved, deck, samples, checked, folder, identity, counts, progress)
+    run.card_data = fingerprint(sorted(e.id for e in [*first, *validation]))
+    return run.finish()
+
+
+def step_for(model: Any) -> Step:
+    """The fast step where it computes what the model does, else the plain one."""
+    from residency.tune import fused, plain
+
+    return fused.FusedStep(model) if fused.fits(model) else plain.PlainStep(model)
+
+
+@dataclass
+class _Run:
+    """One training run. ``finish`` is the story."""
+
+    base: Base
+    resolved: Resolved
+    deck: Deck
+    samples: list[Sample]  # of the first epoch
+    checked: list[Sample]
+    folder: Path
+    identity: str
+    counts: Preflight
+    progress: Callable[[Tick], None]
+    card_data: str = ""
+    state: State = field(default_factory=State)
+
+    def finish(self) -> Adapter:
+        import torch
+
+        self.model = attach(self.base, self.recipe)
+        self.parameters = trainable(self.model)
+        self.optimizer = torch.optim.AdamW(
+            self.parameters.values(), lr=0.0, betas=BETAS, weight_decay=self.recipe.weight_decay
+        )
+        self.step = step_for(self.model)
+        self.state = read_checkpoint(self.checkpoint, self.identity, self.parameters, self.optimizer) or State()
+        self.step.refresh()
+        self._follow()
+        if self.state.best_step is None:
+            raise TrainingError(
+                "The validation loss was never a finite number.", fix="Lower recipe.learning_rate and train again."
+            )
+        adapter = self._save_best()
+        self.checkpoint.unlink(missing_ok=True)
+        return adapter
+
+    @property
+    def recipe(self) -> Recipe:
+        return self.resolved.recipe
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.checkpoint")
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(len(self.samples) / self.recipe.batch_size)
+
+    @property
+    def steps(self) -> int:
+        return self.steps_per_epoch * self.recipe.epochs
+
+    def _follow(self) -> None:
+        """All steps that are not done yet."""
+        started, before, tokens_before = time.monotonic(), self.state.seconds, self.state.tokens
+        for batch in self._batches():
+            loss = self._learn(batch)
+            state = self.state
+            state.seconds = before + time.monotonic() - started
+            if state.step % self.steps_per_epoch == 0:
+                self._validate()
+            if state.step % self.recipe.checkpoint_every == 0 or state.step == self.steps:
+                write_checkpoint(self.checkpoint, self.identity, state, self.parameters, self.optimizer)
+            rate = (state.tokens - tokens_before) / max(state.seconds - before, 1e-9)
+            left = state.tokens / state.step * (self.steps - state.step) / max(rate, 1e-9)
+            self.progress(Tick(state.step, self.steps, loss, rate, left))
+
+    def _batches(self) -> Iterator[list[Sample]]:
+        """The batches that are left, each epoch shuffled with the seed and its number."""
+        import numpy as np
+
+        done = self.state.step
+        size = self.recipe.batch_size
+        for epoch in range(done // self.steps_per_epoch, self.recipe.epochs):
+            samples = self.samples if epoch == 0 else self._dealt(epoch)
+            order = np.random.default_rng([self.recipe.seed, epoch]).permutation(len(samples))
+            skipped = max(done - epoch * self.steps_per_epoch, 0) * size
+            for start in range(skipped, len(samples), size):
+                yield [samples[i] for i in order[start : start + size]]
+
+    def _dealt(self, epoch: int) -> list[Sample]:
+        examples = self.deck(epoch)
+        if len(examples) != len(self.samples):
+            raise TrainingError(
+                f"Epoch {epoch}: the deck deals {len(examples)} examples, and dealt {len(self.samples)} before.",
+                fix="Deal the same number in every epoch.",
+            )
+        samples = render(examples, self.base.tokenizer, self.base.template, max_tokens=self.recipe.max_tokens)
+        return [sample for sample in samples if sample.supervised] or self.samples
+
+    def _learn(self, batch: Sequence[Sample]) -> float:
+        """One step; the loss before it, nats a token."""
+        import torch
+
+        number = self.state.step
+        rate = learning_rate(self.recipe, number, self.steps)
+        total = sum(sample.weight * sample.supervised for sample in batch)
+        noise = self._noise(number)
+        loss = sum(self.step.learn(part, 1 / total, noise) for part in split(batch, self.recipe.micro_tokens)) / total
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.recipe.max_norm)
+        self._stop_if_lost(loss, float(norm))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step.refresh()
+        self.state.step += 1
+        self.state.tokens += sum(len(sample.ids) for sample in batch)
+        self.state.losses.append(loss)
+        return loss
+
+    def _noise(self, number: int) -> torch.Generator | None:
+        import torch
+
+        if not self.recipe.dropout:
+            return None
+        return torch.Generator().manual_seed(int(fingerprint([self.recipe.seed, number]), 16) % 2**63)
+
+    def _validate(self) -> None:
+        """Adds a point to the curve; keeps the weights where they are the best so far."""
+        state = self.state
+        by_task = validation_loss(self.step, self.checked, self.recipe.micro_tokens)
+        value = fmean(by_task.values())
+        since = state.curve[-1].step if state.curve else 0
+        state.curve.append(
+            CurvePoint(
+                step=state.step,
+                epoch=state.step / self.steps_per_epoch,
+                loss=fmean(state.losses[since:]),
+                validation=value,
+                by_task=by_task,
+                learning_rate=learning_rate(self.recipe, state.step - 1, self.steps),
+                seconds=state.seconds,
+            )
+        )
+        if math.isfinite(value) and (state.best_step is None or value < state.best_value):
+            state.best_value, state.best_step = value, state.step
+            state.best = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+
+    def _stop_if_lost(self, loss: float, norm: float) -> None:
+        if (
+            math.isfinite(loss)
+            and math.isfinite(norm)
+            and not runaway([*self.state.losses, loss], self.recipe.spike_factor)
+        ):
+            return
+        reason = "is not a finite number" if not math.isfinite(loss + norm) else "ran away"
+        kept = "No good state was reached yet."
+        if self.state.best_step is None and self.state.step:
+            # Before the first validation the weights of the step before are the last good ones.
+            self.step.refresh()
+            self._validate()
+        if self.state.best_step is not None:
+            self._save_best()
+            kept = f"The weights of step {self.state.best_step} are kept in {self.folder.name}."
+        self.checkpoint.unlink(missing_ok=True)
+        raise TrainingError(
+            f"Training stopped at step {self.state.step + 1} of {self.steps}: the loss {reason}. {kept}",
+            fix=f"Lower recipe.learning_rate (it is {self.recipe.learning_rate:g}) and train again.",
+        )
+
+    def _save_best(self) -> Adapter:
+        import torch
+
+        state = self.state
+        with torch.no_grad():
+            for name, tensor in state.best.items():
+                self.parameters[name].copy_(tensor)
+        return save_adapter(self.model, self._card(), self.folder)
+
+    def _card(self) -> AdapterCard:
+        return AdapterCard(
+            base=self.base.entry.name,
+            base_sha256=self.base.sha256,
+            licence=self.base.entry.licence,
+            template=self.base.template,
+            data=self.card_data,
+            examples=dict(self.counts.by_task),
+            recipe=self.recipe,
+            recipe_source=dict(self.resolved.source),
+            curve=tuple(self.state.curve),
+            best_step=self.state.best_step or 0,
+            truncated=self.counts.truncated,
+            tokens=self.state.tokens,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """The rate of step ``step`` (from 0): a linear rise over the warmup share, then the schedule."""
+    warmup = math.ceil(recipe.warmup * steps)
+    if step < warmup:
+        return recipe.learning_rate * (step + 1) / warmup
+    if recipe.schedule is Schedule.CONSTANT:
+        return recipe.learning_rate
+    done = (step - warmup) / max(steps - warmup, 1)
+    share = 1 - done if recipe.schedule is Schedule.LINEAR else 0.5 * (1 + math.cos(math.pi * done))
+    return recipe.learning_rate * share
+
+
+def split(batch: Sequence[Sample], micro_tokens: int) -> Iterator[list[Sample]]:
+    """The batch in parts of at most ``micro_tokens`` tokens, or of one sample where that is longer."""
+    part: list[Sample] = []
+    tokens = 0
+    for sample in sorted(batch, key=lambda s: len(s.ids)):
+        if part and tokens + len(sample.ids) > micro_tokens:
+            yield part
+            part, tokens = [], 0
+        part.append(sample)
+        tokens += len(sample.ids)
+    if part:
+        yield part
+
+
+def validation_loss(step: Step, samples: Sequence[Sample], micro_tokens: int) -> dict[str, float]:
+    """Mean nats a supervised token, by task."""
+    nats: dict[str, float] = {}
+    tokens: dict[str, int] = {}
+    for part in split(samples, micro_tokens):
+        for sample, value in zip(part, step.measure(part), strict=True):
+            nats[sample.task] = nats.get(sample.task, 0.0) + value
+            tokens[sample.task] = tokens.get(sample.task, 0) + sample.supervised
+    return {task: nats[task] / tokens[task] for task in sorted(nats)}
+
+
+def runaway(losses: Sequence[float], factor: float) -> bool:
+    """Whether the last ``PATIENCE`` losses are all above ``factor`` x the usual loss, and above where the run began."""
+    before, last = losses[:-PATIENCE], losses[-PATIENCE:]
+    if len(before) < PATIENCE:
+        return False
+    # A loss near zero may well multiply by itself; only one that is worse than untrained is lost.
+    limit = max(factor * median(before[-RECENT:]), fmean(losses[:PATIENCE]))
+    return min(last) > limit
+
+
+def _content(samples: Sequence[Sample]) -> str:
+    return fingerprint([[sample.ids, sample.first, sample.weight, sample.task] for sample in samples])

@@ -1,0 +1,112 @@
+"""Surrogates keep the form of what they stand for and never equal it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from residency.curate.deidentify import Detector, Identifier, Mode, Policy
+from residency.curate.deidentify.policy import RESTRICTED_ZIP3, RULES, general_zip
+from residency.curate.deidentify.surrogates import Surrogates
+
+
+@pytest.fixture
+def surrogates(detector: Detector) -> Surrogates:
+    return make(detector)
+
+
+def make(detector: Detector, *identifiers: tuple[str, str], key: bytes = b"k" * 32) -> Surrogates:
+    rules = RULES[Policy.EXPERT_DETERMINATION]
+    return Surrogates(
+        key=key, patient="p1", lexicon=detector.lexicon, rules=rules, mode=Mode.SURROGATE, identifiers=identifiers
+    )
+
+
+def shape(text: str) -> str:
+    return re.sub(r"[a-z]", "a", re.sub(r"[A-Z]", "A", re.sub(r"\d", "9", text)))
+
+
+@pytest.mark.parametrize(
+    ("label", "text"),
+    [
+        (Identifier.MRN, "12-34-56-78"),
+        (Identifier.MRN, "MR673159"),
+        (Identifier.PHONE, "(388) 982-6797"),
+        (Identifier.SSN, "***-**-6250"),
+        (Identifier.LICENSE, "FE9548638"),
+        (Identifier.VEHICLE_ID, "RUY-9516"),
+        (Identifier.HEALTH_PLAN_ID, "1EG4-TE5-MK73"),
+        (Identifier.PHOTO_ID, "IMG_1730.jpg"),
+        (Identifier.LOCATION, "WN5H 0PJ"),
+        (Identifier.LOCATION, "33563"),
+        (Identifier.NAME, "STH"),
+    ],
+)
+def test_letters_stay_letters_and_digits_digits(surrogates: Surrogates, label: Identifier, text: str) -> None:
+    new = surrogates.replace(label, text)
+    assert new != text
+    assert shape(new) == shape(text)
+
+
+def test_a_country_code_stays(surrogates: Surrogates) -> None:
+    assert surrogates.replace(Identifier.PHONE, "+44 7152 163830").startswith("+44 ")
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    label=st.sampled_from(list(Identifier)),
+    text=st.text(alphabet=st.sampled_from("aB1 .,:-/^'\n@#é"), min_size=1, max_size=20).filter(lambda t: t.strip()),
+)
+def test_a_surrogate_is_never_the_original(surrogates: Surrogates, label: Identifier, text: str) -> None:
+    assert surrogates.replace(label, text) != text
+
+
+@pytest.mark.parametrize(
+    ("name", "pool"), [("Sarah", "female_pool"), ("Andrew", "male_pool"), ("Hargreaves", "surname_pool")]
+)
+def test_a_given_name_keeps_its_gender(detector: Detector, surrogates: Surrogates, name: str, pool: str) -> None:
+    assert surrogates.replace(Identifier.NAME, name) in getattr(detector.lexicon, pool)
+
+
+@pytest.mark.parametrize("name", ["TURNER^SARAH", "Turner,Sarah", "Sarah TURNER", "sarah turner", "Turner, Sarah"])
+def test_parts_separators_and_case_of_a_name_stay(detector: Detector, name: str) -> None:
+    surrogates = make(detector, (Identifier.NAME, name))
+    surname, given_name = surrogates.name_part("Turner"), surrogates.name_part("Sarah")
+    expected = {"turner": surname, "sarah": given_name}
+    new = surrogates.replace(Identifier.NAME, name)
+    assert shape(re.sub(r"\w+", "", new)) == re.sub(r"\w+", "", name)
+    for old_word, new_word in zip(re.findall(r"\w+", name), re.findall(r"\w+", new), strict=True):
+        assert new_word.lower() == expected[old_word.lower()].lower()
+        assert new_word.isupper() == old_word.isupper() and new_word.islower() == old_word.islower()
+
+
+def test_an_initial_goes_with_the_full_name(detector: Detector) -> None:
+    surrogates = make(detector, (Identifier.NAME, "Sarah Turner"))
+    assert surrogates.replace(Identifier.NAME, "S. Turner")[0] == surrogates.name_part("Sarah")[0]
+
+
+def test_a_surrogate_is_no_real_name_of_the_patient(detector: Detector) -> None:
+    taken = make(detector, (Identifier.NAME, "Turner")).replace(Identifier.NAME, "Turner")
+    assert (
+        make(detector, (Identifier.NAME, "Turner"), (Identifier.NAME, taken)).replace(Identifier.NAME, "Turner")
+        != taken
+    )
+
+
+def test_the_kind_of_an_organization_stays(surrogates: Surrogates) -> None:
+    new = surrogates.replace(Identifier.ORGANIZATION, "St. Columba's Hospital")
+    assert new.startswith("St. ") and new.endswith("'s Hospital") and "Columba" not in new
+
+
+@pytest.mark.parametrize(
+    ("code", "area"), [("03601", "000**"), ("90210", "902**"), ("10201", "000**"), ("20301-1234", "000**")]
+)
+def test_three_digits_of_a_zip_code_stay_where_enough_people_live(code: str, area: str) -> None:
+    assert general_zip(code) == area
+
+
+def test_the_restricted_areas_are_those_of_the_census_of_2020() -> None:
+    assert len(RESTRICTED_ZIP3) == 18 and "205" in RESTRICTED_ZIP3 and "063" not in RESTRICTED_ZIP3

@@ -1,0 +1,145 @@
+"""A base is read from plain, whole files, or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from residency.errors import ModelError
+from residency.models.base import Base, Precision, identify, load_base, resolve
+
+Damage = Callable[[Path], None]
+
+
+def only_pickles(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def no_weights(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def no_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+
+
+def torn_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text("{", encoding="utf-8")
+
+
+def no_config(folder: Path) -> None:
+    (folder / "config.json").unlink()
+
+
+def config_is_a_list(folder: Path) -> None:
+    (folder / "config.json").write_text("[]", encoding="utf-8")
+
+
+def torn_weights(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+
+
+def a_weight_too_few(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights.pop("model.layers.1.mlp.up_proj.weight")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def edit_config(**changes: object) -> Damage:
+    def edit(folder: Path) -> None:
+        path = folder / "config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **changes}), encoding="utf-8")
+
+    return edit
+
+
+BROKEN: dict[str, tuple[Damage, str]] = {
+    "only pickles": (only_pickles, "pickle"),
+    "no weights": (no_weights, "no weights"),
+    "no tokenizer": (no_tokenizer, "tokenizer.json is missing"),
+    "torn tokenizer": (torn_tokenizer, "tokenizer cannot be read"),
+    "no config": (no_config, "config.json"),
+    "config is a list": (config_is_a_list, "config.json"),
+    "torn weights": (torn_weights, "weights cannot be read"),
+    "a weight too few": (a_weight_too_few, "1 weights are missing"),
+    "weights of other sizes": (edit_config(hidden_size=64), "weights cannot be read|missing"),
+    "code of its own": (edit_config(auto_map={"AutoModelForCausalLM": "evil.Model"}), "auto_map"),
+    "sliding windows": (edit_config(sliding_window=16), "sliding_window"),
+    "soft caps": (edit_config(attn_logit_softcapping=50.0), "attn_logit_softcapping"),
+    "unknown architecture": (edit_config(model_type="no-such-model"), "weights cannot be read"),
+}
+
+
+def load(folder: Path) -> Base:
+    return load_base(str(folder), precision=Precision.FP32, template_name="chatml", device="cpu")
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_folder_is_refused_with_a_reason(case: str, tiny_folder: Path, tmp_path: Path) -> None:
+    damage, reason = BROKEN[case]
+    folder = Path(shutil.copytree(tiny_folder, tmp_path / "broken"))
+    damage(folder)
+    with pytest.raises(ModelError, match=reason) as caught:
+        load(folder)
+    assert caught.value.fix
+
+
+def test_windows_that_are_switched_off_are_no_reason(tiny_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_folder, tmp_path / "qwen-like"))
+    edit_config(sliding_window=16, use_sliding_window=False)(folder)
+    load(folder)
+
+
+def test_a_folder_outside_the_catalogue_has_to_name_its_template(tiny_folder: Path) -> None:
+    with pytest.raises(ModelError, match="chat template has to be named") as caught:
+        load_base(str(tiny_folder))
+    assert "chatml" in caught.value.fix
+
+
+def test_a_template_inside_the_folder_is_not_used(tiny_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(tiny_folder, tmp_path / "with-template"))
+    (folder / "chat_template.jinja").write_text("{{ 'evil' }}", encoding="utf-8")
+    with pytest.raises(ModelError, match="chat template has to be named"):
+        load_base(str(folder))
+    assert load(folder).template == "chatml"
+
+
+@pytest.mark.parametrize("name", ["no-such-base", "llama-3.1-8b-instruct", "meta-llama/Llama-3.1-8B-Instruct"])
+def test_a_name_that_is_no_folder_downloads_nothing(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ModelError):
+        load_base(name)
+
+
+def test_the_identity_is_that_of_the_weights(tiny: Base, tiny_folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(tiny_folder, tmp_path / "copy"))
+    edit_config(max_position_embeddings=77)(copy)
+    assert identify(str(copy)) == tiny.sha256
+    weights = load_file(copy / "model.safetensors")
+    weights["model.norm.weight"] = weights["model.norm.weight"] + 1
+    save_file(weights, copy / "model.safetensors", metadata={"format": "pt"})
+    assert identify(str(copy)) != tiny.sha256
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [(Precision.FP32, torch.float32), (Precision.BF16, torch.bfloat16)])
+def test_weights_are_held_as_asked(tiny_folder: Path, precision: Precision, dtype: torch.dtype) -> None:
+    base = load_base(str(tiny_folder), precision=precision, template_name="chatml", device="cpu")
+    assert {parameter.dtype for parameter in base.model.parameters()} == {dtype}
+    assert base.precision is precision
+    assert not any(parameter.requires_grad for parameter in base.model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("able", "expected"), [({"avx512_bf16": True}, "bf16"), ({"avx2": True}, "fp32"), ({}, "fp32")]
+)
+def test_auto_follows_the_processor(able: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert resolve(Precision.AUTO, "cpu") == expected
+    assert resolve(Precision.FP32, "cpu") is Precision.FP32
