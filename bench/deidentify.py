@@ -102,8 +102,12 @@ def make_systems(pack: Pack, *, ablate: bool, presidio: bool) -> Iterator[tuple[
 
 def presidio_as_shipped() -> System:
     """Presidio's default recognizers for English with the same spaCy model."""
+    import tldextract
     from presidio_analyzer import AnalyzerEngine
     from presidio_analyzer.nlp_engine import NlpEngineProvider
+
+    # Its e-mail recognizer would fetch the list of public suffixes; the list in the package serves as well.
+    tldextract.tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
 
     configuration = {
         "nlp_engine_name": "spacy",

@@ -95,6 +95,7 @@ class ProjectSettings(Settings):
     split: SplitSettings = Field(default=SplitSettings(), description="who is trained on, who is held out")
     tasks: tuple[TaskSettings, ...] = Field(min_length=1, description="what the specialist does")
     base: str = Field(default="embedded", description="base model: embedded, or a local model folder")
+    template: str | None = Field(default=None, description="chat template, for a base that the catalogue does not know")
     recipe: Recipe = Field(default=Recipe(), description="training recipe; what is not set comes from the catalogue")
     evaluate: EvaluateSettings = Field(default=EvaluateSettings(), description="systems and statistics")
     gate: GateSettings = Field(default=GateSettings(), description="what must hold before anyone uses the adapter")
@@ -221,7 +222,7 @@ class Iteration:
     def base(self) -> Base:
         from residency.models.base import load_base
 
-        return load_base(self.project.settings.base)
+        return load_base(self.project.settings.base, template_name=self.project.settings.template)
 
     @cached_property
     def untuned(self) -> Model:
@@ -362,15 +363,13 @@ def split(iteration: Iteration) -> None:
 
 def differential(iteration: Iteration, task: TaskSettings) -> dict[str, Ranking]:
     """The labels that each document's findings speak for, judged by training patients only."""
-    known = iteration.terminology
     trained = iteration.patients(Split.TRAIN)
     label_of = {
         document.id: " ".join(document.answers[task.answer].split())
         for document in iteration.documents
         if document.patient in trained and document.answers.get(task.answer)
     }
-    above = cache(lambda concept: known.ancestors(concept) if known and concept in known else frozenset())
-    return rank_candidates(iteration.documents, label_of, iteration.labels[task.name], above)
+    return rank_candidates(iteration.documents, label_of, iteration.labels[task.name])
 
 
 def questions(iteration: Iteration, task: TaskSettings, *sides: Split, instruct: bool = False) -> list[Example]:
@@ -407,7 +406,7 @@ def tune(iteration: Iteration) -> None:
     identity = {
         "inputs": fingerprint([as_plain(example) for example in (*training, *validation)]),
         "recipe": settings.recipe.model_dump(mode="json", exclude_unset=True),
-        "base": iteration.base_sha256,
+        "base": [iteration.base_sha256, settings.template],
     }
     outcome = iteration.once("tune", identity, work, TRAINING_CODE)
     iteration.progress.end(f"{len(training)} examples, adapter {outcome.hash('adapter')[:12]}", reused=outcome.reused)
@@ -461,7 +460,7 @@ def answers(iteration: Iteration, system: System, task: TaskSettings, examples: 
         "inputs": fingerprint([as_plain(example) for example in examples]),
         "labels": labels,
         "task": task.model_dump(mode="json"),
-        "base": iteration.base_sha256,
+        "base": [iteration.base_sha256, settings.template],
         "adapter": iteration.runs["tune"].hash("adapter") if system is System.TUNED else None,
     }
     return iteration.once(f"{system} {task.name}", identity, work, EVALUATION_CODE)

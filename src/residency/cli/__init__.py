@@ -86,7 +86,12 @@ def models() -> None:
 
 def main() -> None:
     """Runs the command line; a user's mistake ends in one sentence and a fix."""
+    import os
     import sys
+
+    # Threads that wait by spinning make a step ten times slower as soon as another process wants the same core.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
     try:
         app()

@@ -3,30 +3,30 @@
 In: documents with findings, the label and the side of every training patient's document.
 Out: for every document all labels of the closed set with their shares, the likeliest first.
 
-Covers: naive Bayes over the concepts of the findings and everything above them in the terminology, absent findings as
-signs of their own; each training document judged without its own patient; shares made honest by one temperature.
-Does not cover: the text beside the findings; labels without a training patient.
+Covers: naive Bayes over what a document speaks of and what it says about it; each training document judged without
+its own patient; shares made honest by one temperature.
+Does not cover: the text beside the findings; labels without a training patient. That a finding is spoken of at all is
+a sign too, and partly a habit of the source: expect less on documents of another source.
 
 A prompt that shows candidates lets a small model weigh cases it could not remember. They come from training patients
 only, so that nothing held out can leak through them.
 
-Rejected: logistic regression over the same signs (a few points worse with a dozen reports a label; 2026-11).
+Rejected, measured on development patients, 2026-11: concepts above a finding as signs (they count one finding many
+times, and lose), logistic regression (loses with a dozen reports a label). docs/decisions.md has the figures.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from residency.records import Document, Status
 
 SMOOTHING = 0.1  # seen counts are raised by it; chosen by us on development patients, 2026-11
 TEMPERATURES = tuple(1.25**step for step in range(24))  # 1 to about 170: naive Bayes counts dependent signs twice
-SUPPORTING = (Status.PRESENT, Status.UNCERTAIN, Status.RESOLVED)
 
-Ancestors = Callable[[str], Iterable[str]]
 Ranking = tuple[tuple[str, float], ...]  # (label, share), the likeliest first; shares sum to one
 
 
@@ -40,14 +40,13 @@ class _Case:
 
 
 def rank_candidates(
-    documents: Sequence[Document], label_of: Mapping[str, str], labels: Sequence[str], ancestors: Ancestors
+    documents: Sequence[Document], label_of: Mapping[str, str], labels: Sequence[str]
 ) -> dict[str, Ranking]:
     """Candidates of every document, by document id.
 
-    ``label_of`` gives the label of each *training* document by its id and must hold no other; ``ancestors`` gives the
-    concepts above a concept.
+    ``label_of`` gives the label of each *training* document by its id and must hold no other.
     """
-    signs = {document.id: signs_of(document, ancestors) for document in documents}
+    signs = {document.id: signs_of(document) for document in documents}
     cases = [_Case(d.patient, label_of[d.id], signs[d.id]) for d in documents if d.id in label_of]
     counts = _Counts(cases, labels)
     logs = {document.id: counts.logs(signs[document.id], without=document.patient) for document in documents}
@@ -57,15 +56,10 @@ def rank_candidates(
     return {name: _ranked(labels, _shares(row, temperature)) for name, row in logs.items()}
 
 
-def signs_of(document: Document, ancestors: Ancestors) -> frozenset[str]:
-    """What a document shows: concepts with all above them, and absent concepts marked with a minus."""
-    signs: set[str] = set()
-    for finding in document.findings:
-        if finding.status in SUPPORTING:
-            signs |= {finding.concept, *ancestors(finding.concept)}
-        elif finding.status is Status.ABSENT:
-            signs.add(f"-{finding.concept}")
-    return frozenset(signs)
+def signs_of(document: Document) -> frozenset[str]:
+    """What a document speaks of, and what it says about it; findings of relatives are no signs."""
+    own = [finding for finding in document.findings if finding.status is not Status.FAMILY]
+    return frozenset([f.concept for f in own] + [f"{f.concept} {f.status.value}" for f in own])
 
 
 class _Counts:

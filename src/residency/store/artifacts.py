@@ -27,7 +27,7 @@ from residency.errors import StoreError
 from residency.store.files import disk_errors, whole_file
 
 Record = TypeVar("Record")
-PLAIN = {str: "string", int: "int64", float: "float64", bool: "bool"}
+PLAIN = {str: "string", int: "int64", float: "float64", bool: "bool_"}
 ROWS_A_GROUP = 1_000  # rows held in memory while writing; chosen by us: some MB of text
 
 
