@@ -78,6 +78,7 @@ if TYPE_CHECKING:
 PROJECT_FILE = "residency.yaml"
 IDENTITY_FILE = Path(".residency") / "project.json"
 APPROVED = "approved"  # verdict of a privacy officer on a set of de-identified documents
+SAMPLE = 20  # documents read before that verdict; a first look, not yet an estimate of recall
 
 CurationStep = Annotated[Deidentify | Cleanse | Deduplicate | ExtractFindings, Field(discriminator="step")]
 """Every curation step there is: the parser, the schema and the error message of ``curate`` in a project file."""
@@ -198,6 +199,11 @@ class Iteration:
     def data(self) -> str:
         """Hash over the curated documents."""
         return fingerprint([as_plain(document) for document in self.documents])
+
+    @property
+    def deidentified(self) -> str:
+        """Hash of the de-identified documents, on which a privacy officer decides."""
+        return self.runs[self.project.settings.curate[0].step].hash("documents")
 
     @cached_property
     def terminology(self) -> Terminology | None:
@@ -571,13 +577,14 @@ def gate(iteration: Iteration) -> None:
     """The policy, written before the numbers were known, is held against the evidence and people's decisions."""
     iteration.progress.begin("gate")
     decisions = iteration.project.workspace.ledger.decisions()
-    deidentified = iteration.runs[iteration.project.settings.curate[0].step].hash("documents")
     task_of = {p.id: p.task for answers in iteration.predictions.values() for p in answers if p.system == System.TUNED}
     evidence = GateEvidence(
         scores=iteration.scores,
         comparisons=iteration.comparisons,
         reviews=Counter(task_of[subject] for subject in {d.subject for d in decisions} if subject in task_of),
-        deidentification_reviewed=any(d.subject == deidentified and d.verdict == APPROVED for d in decisions),
+        deidentification_reviewed=any(d.subject == iteration.deidentified and d.verdict == APPROVED for d in decisions),
+        review_step=f"Run: `residency review {{task}} --who NAME --project {iteration.project.root}`.",
+        deidentification_step=f"Run: `residency review --deidentified --who NAME --project {iteration.project.root}`.",
     )
     iteration.verdict = decide(iteration.project.settings.gate, evidence)
     iteration.progress.end(iteration.verdict.verdict)
@@ -594,6 +601,7 @@ def told(iteration: Iteration) -> Told:
     """What the stages left, for the account."""
     project, settings = iteration.project, iteration.project.settings
     steps = [step.step for step in settings.curate]
+    ledger = project.workspace.ledger
     assert iteration.verdict is not None  # the gate comes before the report
     return Told(
         project=settings.name,
@@ -614,7 +622,7 @@ def told(iteration: Iteration) -> Told:
         calibration=iteration.calibration,
         find=iteration.finder,
         verdict=iteration.verdict,
-        reviewed=0,
+        reviewed=SAMPLE if any(d.subject == iteration.deidentified for d in ledger.decisions()) else 0,
     )
 
 

@@ -115,9 +115,9 @@ def test_reviews_are_counted(done, expected):
 
 
 def test_without_any_review_the_next_step_is_exact():
-    found = verdict(REVIEWS, review_step="Run residency review.")
+    found = verdict(REVIEWS, review_step="Run residency review {task}.")
     assert found.reason == "None of 20 answers judged."
-    assert found.next_step == "Run residency review. 20 more answers of diagnosis are needed."
+    assert found.next_step == "Run residency review diagnosis. 20 more answers are needed."
     assert decide(GateSettings(lines=[REVIEWS]), GateEvidence(scores=[], comparisons=[])).exit_status == 3
 
 

@@ -139,6 +139,8 @@ class Handler(BaseHTTPRequestHandler):
     def reply(self, status: int, content: dict[str, Any]) -> None:
         data = json.dumps(content).encode()
         self.send_response(status)
+        if 300 <= status < 400:
+            self.send_header("Location", "/v1/elsewhere")
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 from pathlib import Path
 
@@ -9,7 +10,16 @@ import pytest
 
 from residency.errors import ModelError
 from residency.models import embedded
-from residency.models.embedded import GGUF_NAME, INSTALL, MANIFEST, cache_folder, embedded_folder, find_gguf, is_intact
+from residency.models.embedded import (
+    GGUF_NAME,
+    INSTALL,
+    MANIFEST,
+    WRITTEN,
+    cache_folder,
+    embedded_folder,
+    find_gguf,
+    is_intact,
+)
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +60,16 @@ def test_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_a_folder_with_a_broken_manifest_is_not_intact(tmp_path: Path, content: str) -> None:
     assert not is_intact(tmp_path)
     (tmp_path / MANIFEST).write_text(content, encoding="utf-8")
+    assert not is_intact(tmp_path)
+
+
+def test_a_folder_is_intact_until_a_byte_changes(tmp_path: Path) -> None:
+    for name in WRITTEN:
+        (tmp_path / name).write_text(name, encoding="utf-8")
+    digests = {name: embedded.sha256_of(tmp_path / name) for name in WRITTEN}
+    (tmp_path / MANIFEST).write_text(json.dumps({"files": digests}), encoding="utf-8")
+    assert is_intact(tmp_path)
+    (tmp_path / "model.safetensors").write_text("model.safetensorz", encoding="utf-8")
     assert not is_intact(tmp_path)
 
 

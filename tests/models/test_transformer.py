@@ -31,7 +31,9 @@ SHARED = [[*SHOTS, Message(role="user", content=text)] for text in ("Ataxia.", "
 def module_and_model(request: pytest.FixtureRequest, tiny: Base, tiny_adapter: Path):  # type: ignore[no-untyped-def]
     if request.param == "base":
         return tiny.model, TransformerModel(tiny)
-    return attach(tiny, tiny_adapter), TransformerModel(tiny, tiny_adapter, merge=request.param == "merged")
+    return attach(tiny, tiny_adapter, merge=False), TransformerModel(
+        tiny, tiny_adapter, merge=request.param == "merged"
+    )
 
 
 @pytest.mark.parametrize("conversations", [SHORT, SHARED], ids=["nothing shared", "shared beginning"])
@@ -75,6 +77,17 @@ def test_writing_equals_taking_the_likeliest_token_again_and_again(tiny, module_
         assert got.finished == (new[-1] in model.stops)
         assert got.nats == pytest.approx(nats, abs=1e-3)
         assert got.text == tiny.tokenizer.decode(new, skip_special_tokens=True)
+
+
+def test_equal_conversations_share_no_more_than_their_prompt(tiny: Base) -> None:
+    model = TransformerModel(tiny)
+    twice = [SHARED[0], SHARED[0]]
+    assert model.score(twice, ["Ataxia"] * 2)[1].nats == pytest.approx(
+        model.score(twice[:1], ["Ataxia"])[0].nats, abs=1e-4
+    )
+    assert model.choose(twice, OPTIONS)[1] == pytest.approx(model.choose(twice[:1], OPTIONS)[0], abs=1e-4)
+    written = model.generate(twice, max_tokens=5)
+    assert written[1].text == model.generate(twice[:1], max_tokens=5)[0].text
 
 
 def test_an_adapter_changes_answers_and_leaves_the_base_alone(tiny: Base, tiny_adapter: Path) -> None:

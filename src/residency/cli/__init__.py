@@ -76,6 +76,32 @@ def why(
 
 
 @app.command()
+def review(
+    task: Annotated[str | None, typer.Argument(help="Task whose answers to judge.", metavar="TASK")] = None,
+    deidentified: Annotated[
+        bool, typer.Option("--deidentified", help="Read a sample of the documents instead.")
+    ] = False,
+    who: Annotated[str, typer.Option(help="Your name, kept with every decision.", metavar="NAME")] = "",
+    project: Folder = HERE,
+) -> None:
+    """Judge answers, or approve the de-identification; the gate counts what people decided."""
+    from residency.cli.review import approve_documents, judge_answers
+    from residency.errors import ProjectError
+    from residency.review import open_review
+
+    if not who.strip() or (task is None) != deidentified:
+        raise ProjectError(
+            "review needs your name, and either a task or --deidentified.",
+            fix="For example: residency review diagnose --who 'Ann Example'",
+        )
+    opened = open_review(project)
+    if task is None:
+        approve_documents(opened, who)
+    else:
+        judge_answers(opened, task, who)
+
+
+@app.command()
 def models() -> None:
     """List the base models that are known, with licence and defaults."""
     from residency.cli.render import show_models

@@ -160,7 +160,7 @@ class GateEvidence:
     comparisons: Sequence[Comparison]
     reviews: Mapping[str, int] = field(default_factory=dict)  # task -> answers that a person has judged
     deidentification_reviewed: bool = False
-    review_step: str = "Have an expert judge answers in the review."
+    review_step: str = "Have an expert judge answers of {task} in the review."
     deidentification_step: str = (
         "Have the privacy officer read a sample of the de-identified texts and record the verdict."
     )
@@ -298,7 +298,7 @@ def _judge_reviews(line: ReviewsAtLeast, evidence: GateEvidence) -> LineResult:
     reason = f"{done or 'None'} of {line.count} answers judged."
     if done >= line.count:
         return LineResult(line=line, title=title, verdict=GateVerdict.GO, reason=reason)
-    step = f"{evidence.review_step} {line.count - done} more answers of {line.task} are needed."
+    step = f"{evidence.review_step.replace('{task}', line.task)} {line.count - done} more answers are needed."
     return _inconclusive(line, title, reason, step)
 
 

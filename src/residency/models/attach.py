@@ -5,8 +5,10 @@ In: a ``Base`` and a folder with adapter_config.json and adapter_model.safetenso
 Covers: LoRA in all its PEFT variants; refusing pickles, other kinds of adapters, and adapters of another base.
 Does not cover: training one (tune/), its card (tune/).
 
-Merged or not: ``merge=True`` adds the update to a copy of the adapted weights. In bf16 the sum is rounded to the
-base weight's step, which loses the smallest parts of an update; unmerged, base and update are computed apart.
+Merged or not: ``merge=True`` adds the update to a copy of the adapted weights. That takes their memory once more, and
+every pass is about as fast as the base's; unmerged, each adapted layer multiplies three times. In bf16 the sum is
+rounded to the base weight's step. Measured against fp32 on the embedded base with a trained adapter (November
+2026), merged answers were no further off than unmerged ones: the rounding of activations outweighs it.
 """
 
 from __future__ import annotations
@@ -98,5 +100,6 @@ def _merged(model: Any) -> torch.nn.Module:
     for module in model.modules():
         if isinstance(module, LoraLayer):
             adapted: Any = module.get_base_layer()
-            adapted.weight = torch.nn.Parameter(adapted.weight.detach().clone(), requires_grad=False)
+            # A parameter of its own: safe_merge puts a new tensor into it, and the base keeps the old one.
+            adapted.weight = torch.nn.Parameter(adapted.weight.detach(), requires_grad=False)
     return model.merge_and_unload(safe_merge=True)

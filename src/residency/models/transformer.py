@@ -63,9 +63,9 @@ class Prompted:
 
 
 class TransformerModel:
-    """A ``Model`` in this process. ``merge``: see attach.py."""
+    """A ``Model`` in this process. ``merge=False`` saves memory and costs speed (attach.py)."""
 
-    def __init__(self, base: Base, adapter: Path | None = None, *, name: str = "", merge: bool = False) -> None:
+    def __init__(self, base: Base, adapter: Path | None = None, *, name: str = "", merge: bool = True) -> None:
         from residency.models.attach import attach
         from residency.models.head import widen_head
 

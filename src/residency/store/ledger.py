@@ -12,7 +12,8 @@ Migrations are plain functions, applied in order; the number applied is kept in 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from sqlalchemy import (
     inspect,
     select,
 )
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from residency.errors import StoreError
 from residency.records import Decision
@@ -133,14 +134,14 @@ class Ledger:
         values = {name: getattr(run, name) for name in RunRow.__dataclass_fields__}
         for name in ("identity", "outputs", "facts"):
             values[name] = json.dumps(values[name], sort_keys=True)
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             connection.execute(RUNS.delete().where(RUNS.c.key == run.key))
             connection.execute(RUNS.insert().values(**values))
 
     def decide(self, decision: Decision) -> None:
         """Appends a person's decision."""
         values = {name: getattr(decision, name) for name in Decision.__dataclass_fields__}
-        with self.engine.begin() as connection:
+        with self._writing() as connection:
             connection.execute(DECISIONS.insert().values(**values))
 
     def decisions(self) -> list[Decision]:
@@ -148,6 +149,17 @@ class Ledger:
         query = select(*(DECISIONS.c[name] for name in Decision.__dataclass_fields__)).order_by(DECISIONS.c.number)
         with self.engine.connect() as connection:
             return [Decision(**row) for row in connection.execute(query).mappings()]
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except OperationalError as error:
+            raise StoreError(
+                f"The ledger cannot be written: {error.orig}.",
+                fix="Free some space, check that the folder may be written, and run the same command again.",
+            ) from None
 
 
 def _run(row: Any) -> RunRow:

@@ -159,7 +159,8 @@ class Workspace:
             active.scratch.mkdir(parents=True, exist_ok=True)
         begun = time.monotonic()
         try:
-            work(active)
+            with disk_errors(self.folder):
+                work(active)
         except BaseException as error:
             self.ledger.save(replace(row, state="failed", seconds=_total(row, begun), error=type(error).__name__))
             raise

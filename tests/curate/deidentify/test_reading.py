@@ -39,3 +39,9 @@ def test_every_character_of_the_copy_has_a_place_in_the_raw_text(raw: str) -> No
         start, end = reading.back(i, i + 1)
         assert 0 <= start < end <= len(raw)
     assert list(reading.starts) == sorted(reading.starts)
+
+
+@pytest.mark.parametrize("raw", ["JosÃ©", "Jose\u0301", "a  "])
+def test_a_replaced_stretch_goes_back_as_a_whole(raw: str) -> None:
+    reading = read(raw)
+    assert reading.back(0, len(reading.text)) == (0, len(raw))

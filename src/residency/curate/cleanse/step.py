@@ -46,6 +46,8 @@ class Cleanse(Step):
     @field_validator("languages")
     @classmethod
     def _known(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if value == ("en",):
+            return value  # the default: asking the model which languages it knows would load it for nothing
         unknown = [code for code in value or () if code not in quality.known_languages()]
         if unknown:
             raise ValueError(f"no language is known by the code {unknown[0]!r}; use ISO 639-1, e.g. en, de, fr")

@@ -2,6 +2,8 @@
 
 In: spans of one text. Out: spans without overlap, sorted.
 
+Covers: overlaps of any number of spans. Does not cover: whether a span is right.
+
 The surer of two overlapping spans wins, and among equals the longer; scores count in tenths.
 A finding that sticks out of a winner keeps the part that sticks out, if it holds a letter or digit.
 """

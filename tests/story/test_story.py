@@ -1,0 +1,188 @@
+"""The whole story on a small project: what comes out, what a second telling does, what is never written."""
+
+import json
+import re
+import sqlite3
+import zipfile
+
+import pytest
+
+from residency.errors import ProjectError, StoreError
+from residency.run.progress import Silent
+from residency.story import STAGES, Project, run_project
+from residency.trace import trace_record
+
+
+def test_a_project_ends_with_a_verdict_a_report_and_a_way_back(told):
+    root, iteration = told
+    report = json.loads((root / "report.json").read_text())
+    assert next(iter(report)) == "verdict"
+    assert report["verdict"] == "INCONCLUSIVE"
+    assert "judged by an expert" in " ".join(report["reasons"])
+    assert {"zero_shot", "few_shot", "tuned", "linear", "candidates", "terminology"} == {
+        system["name"] for system in report["systems"]
+    }
+    measured = {(s["system"], s["task"], s["metric"]) for s in report["scores"]}
+    assert {("tuned", "diagnose", "accuracy"), ("tuned", "findings", "f1"), ("tuned", "summary", "rougeL")} <= measured
+    assert report["data"]["read"] == report["data"]["kept"] + sum(d["count"] for d in report["data"]["dropped"])
+    assert "<html" in (root / "report.html").read_text()
+    sides = {}
+    for patient, side in iteration.split_of.items():
+        assert sides.setdefault(patient, side) is side
+    for case in report["cases"]["worst"]:
+        trace = trace_record(root, case["id"])
+        assert trace.document.source.path.startswith("inbox/letter_")
+        assert (root / trace.document.source.path).is_file()
+        assert [step for step, _ in trace.steps] == ["deidentify", "cleanse", "deduplicate", "extract"]
+        assert trace.nearest and all((root / near.source).is_file() for near in trace.nearest)
+
+
+def test_telling_it_again_does_nothing_twice(told):
+    root, first = told
+    again = run_project(root, Silent())
+    assert again.runs.keys() == first.runs.keys()
+    assert all(outcome.reused for outcome in again.runs.values())
+    assert [score for score in again.scores] == [score for score in first.scores]
+
+
+def test_a_changed_setting_repeats_only_what_comes_after_it(told):
+    root, _ = told
+    file = root / "residency.yaml"
+    file.write_text(re.sub(r"max_tokens: 12\b", "max_tokens: 13", file.read_text()))
+    again = run_project(root, Silent())
+    done = {stage for stage, outcome in again.runs.items() if not outcome.reused}
+    assert "deidentify" not in done and "tune" not in done and "tuned diagnose" not in done
+    assert "tuned summary" in done
+
+
+def test_no_identifier_is_written_anywhere(told):
+    """Every file of the project but the inbox and the label file is searched, Parquet decoded."""
+    import pyarrow.parquet as pq
+
+    root, _ = told
+    for path in (p for p in root.rglob("*") if p.is_file()):
+        if path.is_relative_to(root / "inbox") or path.name == "labels.csv":
+            continue
+        content = path.read_bytes().decode("utf-8", errors="replace")
+        if path.suffix == ".parquet":
+            content += str(pq.read_table(path).to_pylist())
+        assert "Vandermolen" not in content, path
+        assert not re.search(r"\b55000\d\d\b", content), path
+
+
+def test_the_split_separates_and_the_report_shows_it(told):
+    root, iteration = told
+    tested = {e["patients"] for e in json.loads((root / "report.json").read_text())["data"]["split"]}
+    assert sum(tested) <= len(iteration.split_of) * 4
+    assert len({score.clusters for score in iteration.scores if score.task == "diagnose"}) == 1
+
+
+def test_until_stops_after_the_stage_and_an_unknown_stage_is_named(make_project):
+    root = make_project()
+    iteration = run_project(root, Silent(), until="split")
+    assert "split" in iteration.runs and "tune" not in iteration.runs
+    with pytest.raises(ProjectError, match="there is no such stage") as caught:
+        run_project(root, Silent(), until="tea")
+    assert all(stage in caught.value.fix for stage in STAGES)
+
+
+def test_why_before_a_run_says_to_run(make_project):
+    with pytest.raises(ProjectError, match="not run yet"):
+        trace_record(make_project(), "letter_01")
+
+
+def test_why_of_something_unknown_and_of_something_dropped(make_project):
+    root = make_project()
+    (root / "inbox" / "letter_90.txt").write_text((root / "inbox" / "letter_00.txt").read_text())
+    run_project(root, Silent(), until="split")
+    with pytest.raises(ProjectError, match="no prediction, example or document"):
+        trace_record(root, "nobody")
+    assert trace_record(root, "letter_01").document.key == "letter_01"
+
+
+# --- bad input --------------------------------------------------------------------------------------------------
+
+
+def problems_of(root):
+    with pytest.raises(ProjectError) as caught:
+        Project.open(root)
+    return caught.value.problems
+
+
+def test_a_project_file_with_three_mistakes_names_all_three(make_project):
+    root = make_project(
+        seed=-1, colour="red", tasks=[{"name": "diagnose", "kind": "guess", "answer": "a", "prompt": "p"}]
+    )
+    problems = problems_of(root)
+    assert len(problems) == 3
+    assert any(p.startswith("seed (is -1)") for p in problems)
+    assert any(p.startswith("colour: unknown setting") for p in problems)
+    assert any(p.startswith("tasks[0].kind") for p in problems)
+
+
+def test_curation_that_does_not_begin_with_deidentify_is_refused(make_project):
+    assert any(
+        "must begin with the step deidentify" in p for p in problems_of(make_project(curate=[{"step": "cleanse"}]))
+    )
+
+
+def test_no_project_and_no_yaml(tmp_path, make_project):
+    with pytest.raises(ProjectError, match="no project here"):
+        Project.open(tmp_path / "nothing")
+    root = make_project()
+    (root / "residency.yaml").write_text("name: [unclosed")
+    with pytest.raises(ProjectError, match="not YAML"):
+        Project.open(root)
+
+
+def test_an_empty_inbox_is_said_before_anything_runs(make_project):
+    root = make_project()
+    for path in (root / "inbox").iterdir():
+        path.unlink()
+    with pytest.raises(ProjectError, match="inbox"):
+        run_project(root, Silent())
+
+
+def test_a_label_for_an_unknown_report_is_said(make_project):
+    root = make_project()
+    with (root / "labels.csv").open("a") as file:
+        file.write("letter_99,p99,Alpha disease,,\n")
+    with pytest.raises(ProjectError, match="letter_99"):
+        run_project(root, Silent())
+
+
+def test_a_binary_file_named_txt_is_dropped_with_a_reason_and_the_rest_goes_on(make_project):
+    root = make_project()
+    (root / "inbox" / "picture.txt").write_bytes(bytes(range(256)) * 40)
+    iteration = run_project(root, Silent(), until="split")
+    assert iteration.runs["deidentify"].facts["dropped"] == 1
+    assert len(iteration.documents) == 40
+
+
+def test_a_report_of_a_hundred_thousand_words_is_answered_as_too_long_and_counts_as_wrong(make_project):
+    root = make_project()
+    (root / "prompts" / "summary.jinja").write_text("summary?\n{{ document.text }}\n")
+    for number in range(0, 40, 2):
+        path = root / "inbox" / f"letter_{number:02}.txt"
+        path.write_text(path.read_text() + "He walks slowly, day after day. " * (16_700 if number == 0 else 200))
+    iteration = run_project(root, Silent(), until="score")
+    unscored = [p for p in iteration.predictions["tuned", "summary"] if p.value is None and p.output == ""]
+    assert unscored
+    rates = {s.metric: s.value for s in iteration.scores if (s.task, s.system) == ("summary", "tuned")}
+    assert rates["unscored_rate"] > 0
+
+
+def test_a_lost_key_is_refused_before_anything_is_written(told, monkeypatch, tmp_path):
+    root, _ = told
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "another-home"))
+    with pytest.raises(StoreError, match="key of this workspace is missing"):
+        run_project(root, Silent(), fresh=True)
+
+
+def test_a_ledger_can_be_read_with_any_tool(told):
+    root, _ = told
+    with sqlite3.connect(root / ".residency" / "ledger.sqlite") as connection:
+        states = {state for (state,) in connection.execute("SELECT state FROM runs")}
+    connection.close()
+    assert states == {"done"}
+    assert not zipfile.is_zipfile(root / "report.html")
