@@ -15,11 +15,11 @@ from residency.models.embedded import (
     INSTALL,
     MANIFEST,
     WRITTEN,
-    cache_folder,
     embedded_folder,
     find_gguf,
     is_intact,
 )
+from residency.places import cache_folder
 
 
 @pytest.fixture(scope="module")

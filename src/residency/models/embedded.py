@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from residency.errors import ModelError
 from residency.models.catalogue import CatalogueEntry, entry_named
+from residency.places import cache_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,14 +68,6 @@ def embedded_folder() -> Path:
         return folder
     _convert_into(folder, find_gguf())
     return folder
-
-
-def cache_folder() -> Path:
-    """Where converted models live: $RESIDENCY_CACHE, else the user's cache folder."""
-    import platformdirs
-
-    chosen = os.environ.get("RESIDENCY_CACHE")
-    return Path(chosen) if chosen else platformdirs.user_cache_path("residency", appauthor=False)
 
 
 def find_gguf() -> Path:

@@ -26,6 +26,7 @@ from pathlib import Path
 from residency.errors import ProjectError
 from residency.packs import Pack, words
 from residency.packs.words import content, name_key
+from residency.places import cache_folder
 
 INDEX_FORMAT = 3  # raise when the index changes; a change of the normal form of words is noticed
 
@@ -116,13 +117,6 @@ def _identity(data: bytes, root: str) -> str:
     """Hash of everything that the index is made from: the file, the root and the code that folds words."""
     parts = (str(INDEX_FORMAT).encode(), root.encode(), Path(words.__file__).read_bytes(), data)
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
-
-
-def cache_folder() -> Path:
-    """Where derived files may lie: $RESIDENCY_CACHE, else the user's cache folder."""
-    chosen = os.environ.get("RESIDENCY_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(chosen) if chosen else Path(base) / "residency"
 
 
 def _find(package: str, file: str) -> Path:

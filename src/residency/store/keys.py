@@ -18,9 +18,8 @@ import re
 import secrets
 from pathlib import Path
 
-import platformdirs
-
 from residency.errors import StoreError
+from residency.places import key_folder
 from residency.store.files import disk_errors
 
 KEY_BYTES = 32
@@ -29,7 +28,7 @@ ENVIRONMENT = "RESIDENCY_KEY"
 
 def key_path(project_id: str) -> Path:
     """Where the key of a project lies."""
-    return Path(platformdirs.user_config_dir("residency")) / "keys" / f"{project_id}.key"
+    return key_folder() / f"{project_id}.key"
 
 
 def project_key(project_id: str, *, known_fingerprint: str | None) -> bytes:

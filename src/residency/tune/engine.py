@@ -18,7 +18,9 @@ not choose the checkpoint alone.
 
 from __future__ import annotations
 
+import ctypes
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,6 +47,7 @@ Deck = Callable[[int], Sequence[Example]]
 
 PATIENCE = 5  # steps in a row with a runaway loss before a run stops; chosen by us, 2026-11
 RECENT = 50  # steps whose median says what is usual
+STEPS_BETWEEN_TRIMS = 5  # batches of ever-changing size fragment the heap: without trims it doubles in ten steps
 BETAS = (0.9, 0.99)  # of AdamW: a short memory, because runs are a few hundred steps
 
 
@@ -170,6 +173,8 @@ class _Run:
                 write_checkpoint(self.checkpoint, self.identity, state, self.parameters, self.optimizer)
             rate = (state.tokens - tokens_before) / max(state.seconds - before, 1e-9)
             left = state.tokens / state.step * (self.steps - state.step) / max(rate, 1e-9)
+            if state.step % STEPS_BETWEEN_TRIMS == 0:
+                return_free_memory()
             self.progress(Tick(state.step, self.steps, loss, rate, left))
 
     def _batches(self) -> Iterator[list[Sample]]:
@@ -291,6 +296,13 @@ class _Run:
             tokens=self.state.tokens,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
+
+
+def return_free_memory() -> None:
+    """Gives freed heap pages back to the system, where the C library can (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:

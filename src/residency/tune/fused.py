@@ -255,20 +255,21 @@ class FusedStep:
         """Hidden states before the last norm, (T, H); ``traces`` gets one entry for every block from ``first`` on."""
         x = self.embedding[batch.ids]
         for number, block in enumerate(self.blocks):
-            x, trace = self._block_forward(block, x, batch, noise)
-            if traces is not None and number >= self.first:
+            learns = traces is not None and number >= self.first
+            x, trace = self._block_forward(block, x, batch, noise, learns=learns)
+            if traces is not None and learns:
                 traces.append(trace)
         return x
 
     def _block_forward(
-        self, block: _Block, x: Tensor, batch: _Batch, noise: torch.Generator | None
+        self, block: _Block, x: Tensor, batch: _Batch, noise: torch.Generator | None, *, learns: bool
     ) -> tuple[Tensor, _Trace]:
         tokens, rotated = x.shape[0], self.heads + self.kv_heads
         inverse_in = _inverse_rms(x, self.epsilon)
         qkv, saved_qkv = block.qkv.forward(_normed(x, inverse_in, block.norm_in), noise)
         qk = _rotate(qkv[:, : rotated * self.width].view(tokens, rotated, self.width), batch.cos, batch.sin)
         v = qkv[:, rotated * self.width :].reshape(tokens, self.kv_heads, self.width)
-        read, attention = self._attend(qk, v, batch)
+        read, attention = self._attend(qk, v, batch) if learns else (self._read_only(qk, v, batch), [])
         mid, saved_out = block.out.forward(read, noise)
         mid.add_(x)
         inverse_mid = _inverse_rms(mid, self.epsilon)
@@ -315,6 +316,17 @@ class FusedStep:
             self._ungroup(torch.bmm(p, v[rows].transpose(0, 1)), read[rows])
             probabilities.append(p)
         return read, probabilities
+
+    def _read_only(self, qk: Tensor, v: Tensor, batch: _Batch) -> Tensor:
+        """Causal attention inside each sequence, (T, N * D), where nothing has to be kept for a backward pass."""
+        read = torch.empty(v.shape[0], self.heads * self.width, dtype=v.dtype)
+        group = self.heads // self.kv_heads
+        for rows, length in _sequences(batch.lengths):
+            q, k = qk[rows, : self.heads].transpose(0, 1), qk[rows, self.heads :].transpose(0, 1)
+            keys, values = (part.repeat_interleave(group, dim=0) for part in (k, v[rows].transpose(0, 1)))
+            said = F.scaled_dot_product_attention(q[None], keys[None], values[None], is_causal=True)[0]  # (N, L, D)
+            read[rows] = said.transpose(0, 1).reshape(length, -1)
+        return read
 
     def _attend_backward(self, dread: Tensor, trace: _Trace, batch: _Batch) -> tuple[Tensor, Tensor]:
         dqk, dv = torch.empty_like(trace.qk), torch.empty_like(trace.v)

@@ -63,7 +63,7 @@ class Recipe(Settings):
         default=1024, ge=16, le=131072, description="longest sample, tokens; longer questions are cut"
     )
     micro_tokens: int = Field(
-        default=4096, ge=16, description="tokens held in memory at once, about; a step is split where it holds more"
+        default=2048, ge=16, description="tokens held in memory at once, about; a step is split where it holds more"
     )
     checkpoint_every: int = Field(default=25, ge=1, description="steps between checkpoints, count")
     spike_factor: float = Field(
