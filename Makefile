@@ -40,5 +40,14 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# DATA: a folder with reports.jsonl (development reports with gold spans and findings) and hpo_gsc; not in this repository.
+DATA ?= ../shared/data
+
+bench-deidentify: setup ## recall and precision of de-identification beside Presidio, held out (DATA=folder)
+	$(BIN)/python bench/deidentify.py $(DATA)/neurology/reports.jsonl
+
+bench-extract: setup ## finding extraction, held out by patient and genre, and on published abstracts (DATA=folder)
+	$(BIN)/python bench/extract.py --reports $(DATA)/neurology/reports.jsonl --abstracts $(DATA)/hpo_gsc
+
 clean: ## remove what was installed and the demo
 	rm -rf $(VENV) $(DEMO)

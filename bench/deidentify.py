@@ -1,7 +1,7 @@
 """De-identification, side by side: ours and Presidio as shipped, with the same spaCy model, on reports held
 out from development.
 
-    python bench/deidentify.py /work/shared/data/neurology/reports.jsonl [--side development] [--limit 300]
+    python bench/deidentify.py REPORTS.jsonl [--side development] [--limit 300]
     [--ablate]
 
 In: reports with ``text``, ``phi``, ``patient``, ``genre`` (JSON lines). Out: a table by class and a line for

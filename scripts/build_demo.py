@@ -3,7 +3,7 @@
 In: a folder with reports.jsonl and planted_defects.json (invented reports over published case facts).
 Out: inbox/ and labels.csv below the demo folder; with --phi also the identifiers of every report, for leak tests.
 
-    python scripts/build_demo.py /work/shared/data/neurology --phi /tmp/demo_phi.json
+    python scripts/build_demo.py NEUROLOGY_DATA --phi demo_phi.json
 
 Covers: selection, mixed formats and encodings, labels. Two runs write the same bytes. Does not cover: README.md,
 residency.yaml and prompts of the demo, which people write.
