@@ -62,11 +62,11 @@ def answers_to_judge(project: Project, task: str) -> list[Item]:
         known = ", ".join(one.name for one in project.settings.tasks)
         raise ProjectError(f"{task}: there are no answers to judge.", fix=f"Name one of {known}, after: residency run.")
     judged = {decision.subject for decision in project.workspace.ledger.decisions()}
-    waiting = [p for p in predictions if p.id not in judged]
     test = {example.id: example for example in questions(iteration, project.task(task), Split.TEST)}
     texts = {document.id: document.text for document in iteration.documents}
-    drawn = _drawn([p for p in waiting if p.example in test], project)
-    return [_item(prediction, test[prediction.example], texts) for prediction in drawn]
+    # All are drawn before the judged ones are left out: the order stays, whatever was judged meanwhile.
+    drawn = _drawn([p for p in predictions if p.example in test], project)
+    return [_item(p, test[p.example], texts) for p in drawn if p.id not in judged]
 
 
 def documents_to_approve(project: Project) -> Sample:

@@ -42,7 +42,15 @@ def _canonical(value: Any) -> str:
 
 def explain(error: ValidationError) -> tuple[str, ...]:
     """Every problem of a settings file as one line: path, value, expectation."""
-    return tuple(_explain_one(problem) for problem in error.errors())
+    problems = error.errors()
+    return tuple(_explain_one(problem) for problem in problems if not _follows(problem, problems))
+
+
+def _follows(problem: Any, problems: Any) -> bool:
+    """Whether a list counts as too short only because one of its entries is wrong, which is said anyway."""
+    place = problem["loc"]
+    inside = (other["loc"] for other in problems if len(other["loc"]) > len(place))
+    return problem["type"] == "too_short" and any(loc[: len(place)] == place for loc in inside)
 
 
 def _explain_one(problem: Any) -> str:
