@@ -284,7 +284,7 @@ def recall(project: Project) -> Iteration:
 def curate(iteration: Iteration) -> None:
     """Files of the inbox become curated documents, one run a step. Raw text is read here and written nowhere."""
     project = iteration.project
-    inputs, total = inbox_fingerprint(project), count_files(project.settings.sources, project.root)
+    inputs, total = inbox_fingerprint(project), None  # how many documents the files hold is known after the first step
     documents: Callable[[], Iterable[Document | Dropped]] = lambda: raw_documents(project)  # noqa: E731
     for step in project.settings.curate:
         iteration.progress.begin(step.step, total)
@@ -426,11 +426,13 @@ def _show_tick(progress: Progress, tick: Tick) -> None:
 
 
 def evaluate(iteration: Iteration) -> None:
-    """Every system answers every question of the held-out patients; the tuned one also those for calibration."""
+    """Every system answers every question of the test patients; closed questions of the calibration patients as well,
+    where the tuned system's confidence is to be made honest."""
     settings = iteration.project.settings
     for system in settings.evaluate.systems:
         for task in settings.tasks:
-            sides = (Split.TEST, Split.CALIBRATION) if system is System.TUNED else (Split.TEST,)
+            calibrates = system is System.TUNED and task.kind is TaskKind.CLASSIFY
+            sides = (Split.TEST, Split.CALIBRATION) if calibrates else (Split.TEST,)
             examples = questions(iteration, task, *sides, instruct=system.instructed)
             if system is System.FEW_SHOT:
                 known = questions(iteration, task, Split.TRAIN, instruct=True)

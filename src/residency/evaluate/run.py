@@ -43,7 +43,7 @@ class EvaluateSettings(Settings):
     systems: tuple[System, ...] = Field(default=tuple(System), min_length=1, description="systems to ask")
     shots: int = Field(default=4, ge=1, le=64, description="solved examples in a few-shot prompt, count")
     group_size: int = Field(
-        default=16, ge=1, le=1024, description="cases asked together; a kill loses at most one group"
+        default=32, ge=1, le=1024, description="cases asked together; a kill loses at most one group"
     )
     draws: int = Field(default=2_000, ge=200, le=100_000, description="bootstrap draws, count")
     margin: float = Field(default=0.02, ge=0, le=1, description="loss that would not matter, in the metric's unit")

@@ -47,7 +47,6 @@ Deck = Callable[[int], Sequence[Example]]
 
 PATIENCE = 5  # steps in a row with a runaway loss before a run stops; chosen by us, 2026-11
 RECENT = 50  # steps whose median says what is usual
-STEPS_BETWEEN_TRIMS = 5  # batches of ever-changing size fragment the heap: without trims it doubles in ten steps
 BETAS = (0.9, 0.99)  # of AdamW: a short memory, because runs are a few hundred steps
 
 
@@ -173,8 +172,7 @@ class _Run:
                 write_checkpoint(self.checkpoint, self.identity, state, self.parameters, self.optimizer)
             rate = (state.tokens - tokens_before) / max(state.seconds - before, 1e-9)
             left = state.tokens / state.step * (self.steps - state.step) / max(rate, 1e-9)
-            if state.step % STEPS_BETWEEN_TRIMS == 0:
-                return_free_memory()
+            return_free_memory()
             self.progress(Tick(state.step, self.steps, loss, rate, left))
 
     def _batches(self) -> Iterator[list[Sample]]:
@@ -299,7 +297,10 @@ class _Run:
 
 
 def return_free_memory() -> None:
-    """Gives freed heap pages back to the system, where the C library can (glibc)."""
+    """Gives freed heap pages back to the system, where the C library can (glibc).
+
+    Batches of ever-changing size fragment the heap: without this it doubles within ten steps.
+    """
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)

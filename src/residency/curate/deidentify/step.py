@@ -66,10 +66,13 @@ class Deidentify(Step):
         taken = list(documents)
         detector = self._detector(tools)
         done: dict[int, Document] = {}
+        given = 0
         for patient, numbers in _by_patient(taken).items():
             of_patient = [taken[number] for number in numbers]
             done.update(zip(numbers, self._treat(patient, of_patient, detector, tools), strict=True))
-        yield from (done[number] for number in range(len(taken)))
+            while given < len(taken) and given in done:
+                yield done.pop(given)
+                given += 1
 
     def _detector(self, tools: Tools) -> Detector:
         if self.entities and not self.patterns:
