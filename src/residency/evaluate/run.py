@@ -18,6 +18,7 @@ from enum import StrEnum
 from pydantic import Field
 
 from residency.errors import PromptTooLong
+from residency.models.memory import return_free_memory
 from residency.models.model import Conversation, Model
 from residency.records import Example, Message, Prediction, TaskKind, record_id
 from residency.settings import Settings
@@ -99,6 +100,7 @@ def predict(
             yield _timed(ask, group)
         except PromptTooLong:
             yield [_one_by_one(ask, system, example) for example in group]
+        return_free_memory()
 
 
 Ask = Callable[[Sequence[Example]], list[Prediction]]

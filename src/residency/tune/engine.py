@@ -18,9 +18,7 @@ not choose the checkpoint alone.
 
 from __future__ import annotations
 
-import ctypes
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from residency.errors import TrainingError
 from residency.models.base import Base
+from residency.models.memory import return_free_memory
 from residency.records import Example
 from residency.settings import fingerprint
 from residency.tune.adapter import Adapter, AdapterCard, CurvePoint, save_adapter
@@ -294,16 +293,6 @@ class _Run:
             tokens=self.state.tokens,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-
-
-def return_free_memory() -> None:
-    """Gives freed heap pages back to the system, where the C library can (glibc).
-
-    Batches of ever-changing size fragment the heap: without this it doubles within ten steps.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
 
 
 def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
