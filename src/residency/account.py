@@ -113,8 +113,6 @@ def _data(told: Told) -> dict[str, Any]:
     steps = [{"step": name, **_flow(told.runs[name])} for name in told.curation]
     ingest_dropped = [d for d in told.dropped if d.step == "ingest"]
     if steps:
-        # The first step's run counts what ingest could not read among its dropped: here each stage shows its own.
-        steps[0]["dropped"] -= len(ingest_dropped)
         read = steps[0]["in"]
         lost = len(ingest_dropped)
         steps.insert(0, {"step": "ingest", "in": read + lost, "out": read, "dropped": lost})

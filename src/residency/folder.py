@@ -22,10 +22,11 @@ from residency.curate.ingest import count_files
 from residency.curate.labels import read_labels
 from residency.errors import ProjectError, ResidencyError
 from residency.packs import load_pack, pack_names
+from residency.records import Document
 from residency.settings import fingerprint
 from residency.store.files import write_text
 from residency.store.keys import keep_key, key_fingerprint
-from residency.story import IDENTITY_FILE, PROJECT_FILE, Project
+from residency.story import IDENTITY_FILE, PROJECT_FILE, Project, label_problems, raw_documents
 
 NEEDED_BYTES = 2_000_000_000  # of disk for a run of the embedded base: converted weights, artifacts, checkpoints
 SKELETON = "skeleton"  # folder of this package with the files of an empty project
@@ -97,10 +98,23 @@ def _check_parts(project: Project) -> Iterator[Checked]:
     settings = project.settings
     yield _try("inbox", lambda: count_files(settings.sources, project.root), lambda n: f"{n} files")[1]
     yield _try("labels", lambda: read_labels(settings.labels, project.root), lambda rows: f"{len(rows)} labeled")[1]
+    yield _try("answers", lambda: _all_well(project), lambda _: "every task has its column; findings can be read")[1]
+    yield _try("documents", lambda: _read_all(project), lambda n: f"{n[0]} read, {n[1]} files or rows give no text")[1]
     for task in settings.tasks:
         yield _try(f"prompt of {task.name}", partial(project.prompt, task), lambda prompt: prompt.path.name)[1]
     yield _try("key", lambda: project.key, lambda _: "outside the project folder")[1]
     yield _try("base model", lambda: _identify(settings.base), lambda sha: f"{settings.base} {sha[:12]}")[1]
+
+
+def _all_well(project: Project) -> None:
+    problems = label_problems(project)
+    if problems:
+        raise ProjectError(f"{len(problems)} problems.", fix="Correct the label file.", problems=problems)
+
+
+def _read_all(project: Project) -> tuple[int, int]:
+    kinds = [isinstance(record, Document) for record in raw_documents(project)]
+    return sum(kinds), len(kinds) - sum(kinds)
 
 
 def _identify(base: str) -> str:

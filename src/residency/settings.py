@@ -13,6 +13,7 @@ import hashlib
 import json
 from typing import Any
 
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 
@@ -40,6 +41,30 @@ def _canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
+class _StrictLoader(yaml.SafeLoader):
+    """Plain YAML in which no key of a mapping stands twice."""
+
+
+def _mapping_without_repeats(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[str] = set()
+    for key, _ in node.value:
+        if key.value in seen:
+            raise yaml.constructor.ConstructorError(
+                problem=f"the setting {key.value!r} stands twice", problem_mark=key.start_mark
+            )
+        seen.add(key.value)
+    loader.flatten_mapping(node)
+    return loader.construct_mapping(node, deep=True)
+
+
+_StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping_without_repeats)
+
+
+def read_yaml(text: str) -> Any:
+    """Plain data from YAML; a yaml.YAMLError says where and what is wrong, a repeated key included."""
+    return yaml.load(text, Loader=_StrictLoader)  # a SafeLoader: plain data only
+
+
 def explain(error: ValidationError) -> tuple[str, ...]:
     """Every problem of a settings file as one line: path, value, expectation."""
     problems = error.errors()
@@ -61,7 +86,11 @@ def _explain_one(problem: Any) -> str:
         return f"{place}: missing"
     value = problem.get("input")
     shown = f" (is {value!r})" if isinstance(value, str | int | float | bool) else ""
-    return f"{place}{shown}: {problem['msg']}"
+    if problem["type"] in ("model_type", "dict_type"):
+        return f"{place}{shown}: expected settings, written as 'name: value'"
+    if problem["type"] in ("tuple_type", "list_type"):
+        return f"{place}{shown}: expected a list"
+    return f"{place}{shown}: {problem['msg'].removeprefix('Value error, ')}"
 
 
 def _path(location: tuple[Any, ...]) -> str:

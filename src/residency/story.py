@@ -24,6 +24,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from residency.account import Told, account
+from residency.curate.answers import answer_problems
 from residency.curate.candidates import Ranking, rank_candidates
 from residency.curate.cleanse import Cleanse
 from residency.curate.deduplicate import Deduplicate
@@ -31,12 +32,13 @@ from residency.curate.deidentify import Deidentify, pseudonym
 from residency.curate.examples import Prompt, Question, label_set, make_examples
 from residency.curate.extract import ExtractFindings, find, load_reader
 from residency.curate.ingest import SourceSettings, count_files, find_files, ingest
-from residency.curate.labels import LabelSettings
+from residency.curate.labels import LabelSettings, read_labels
 from residency.curate.split import SplitSettings, split_patients
 from residency.curate.step import Step, Tools
-from residency.errors import ProjectError
+from residency.errors import ProjectError, StoreError
 from residency.evaluate import metrics
 from residency.evaluate.baselines import (
+    BASELINES,
     candidates_baseline,
     findings_baseline,
     findings_sentence_baseline,
@@ -62,7 +64,7 @@ from residency.records import (
     as_plain,
 )
 from residency.run.progress import Progress, Silent
-from residency.settings import Settings, explain, fingerprint
+from residency.settings import Settings, explain, fingerprint, read_yaml
 from residency.store.files import file_sha256, write_text
 from residency.store.keys import key_fingerprint, project_key
 from residency.store.runs import ActiveRun, Outcome, Workspace
@@ -78,6 +80,7 @@ if TYPE_CHECKING:
 PROJECT_FILE = "residency.yaml"
 IDENTITY_FILE = Path(".residency") / "project.json"
 APPROVED = "approved"  # verdict of a privacy officer on a set of de-identified documents
+SHOWN = 5  # problems named in a sentence; all are listed below it
 SAMPLE = 20  # documents read before that verdict; a first look, not yet an estimate of recall
 
 CurationStep = Annotated[Deidentify | Cleanse | Deduplicate | ExtractFindings, Field(discriminator="step")]
@@ -102,10 +105,41 @@ class ProjectSettings(Settings):
     gate: GateSettings = Field(default=GateSettings(), description="what must hold before anyone uses the adapter")
 
     @model_validator(mode="after")
-    def _private_text_first(self) -> ProjectSettings:
-        if self.curate[0].step != "deidentify":
-            raise ValueError("curate must begin with the step deidentify: nothing else may touch raw text")
+    def _fits_together(self) -> ProjectSettings:
+        problems = [*self._private_text_problems(), *self._name_problems()]
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
+
+    def _private_text_problems(self) -> Iterator[str]:
+        first = self.curate[0]
+        if not isinstance(first, Deidentify):
+            yield "curate must begin with the step deidentify: nothing else may touch raw text"
+            return
+        for task in self.tasks:
+            if task.kind is TaskKind.GENERATE and task.answer not in first.answers:
+                yield f"curate[0].answers must list {task.answer!r}: it is free text, the answer of task {task.name}"
+
+    def _name_problems(self) -> Iterator[str]:
+        """Names that stand for nothing, before a run is spent on them."""
+        names = Counter(task.name for task in self.tasks)
+        yield from (f"tasks: the name {name!r} stands {count} times" for name, count in names.items() if count > 1)
+        kind_of = {task.name: task.kind for task in self.tasks}
+        for number, line in enumerate(self.gate.lines):
+            task, metric = getattr(line, "task", None), getattr(line, "metric", None)
+            if task is None:
+                continue
+            if task not in kind_of:
+                yield f"gate.lines[{number}].task: there is no task {task!r}; tasks are {', '.join(kind_of)}"
+                continue
+            kind = kind_of[task]
+            if metric is not None and kind not in metrics.METRICS[metric].kinds:
+                yield f"gate.lines[{number}].metric: {metric} is not measured for {kind} tasks"
+            known = [*self.evaluate.systems, *BASELINES[kind]]
+            for role in ("system", "baseline"):
+                named = getattr(line, role, None)
+                if named is not None and named not in known:
+                    yield f"gate.lines[{number}].{role}: there is no system {named!r}; systems are {', '.join(known)}"
 
 
 @dataclass(frozen=True)
@@ -121,7 +155,11 @@ class Project:
         """Reads residency.yaml; all of its problems are one ProjectError."""
         file = root / PROJECT_FILE
         try:
-            settings = ProjectSettings.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+            settings = ProjectSettings.model_validate(read_yaml(file.read_text(encoding="utf-8")))
+        except UnicodeDecodeError:
+            raise ProjectError(f"{file}: not UTF-8 text.", fix="Save the file as UTF-8.") from None
+        except IsADirectoryError:
+            raise ProjectError(f"{file}: a folder stands where the project file should.", fix="Rename it.") from None
         except FileNotFoundError:
             raise ProjectError(
                 f"{file}: there is no project here.", fix=f"Run: residency init {root} --demo neurology"
@@ -129,7 +167,10 @@ class Project:
         except yaml.YAMLError as error:
             place = getattr(error, "problem_mark", None)
             line = f" line {place.line + 1}" if place else ""
-            raise ProjectError(f"{file}{line}: not YAML.", fix="Correct the file; check the indentation.") from None
+            what = str(getattr(error, "problem", "") or "a character that YAML does not allow")
+            raise ProjectError(
+                f"{file}{line}: not YAML: {what}.", fix="Correct the file; check the indentation."
+            ) from None
         except ValidationError as error:
             problems = explain(error)
             count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
@@ -144,8 +185,16 @@ class Project:
     def key(self) -> bytes:
         """The project's secret key; refused where it is not the one that earlier runs used."""
         identity = self.root / IDENTITY_FILE
-        known = json.loads(identity.read_text()) if identity.exists() else {"id": fingerprint({"root": str(self.root)})}
-        key = project_key(known["id"], known_fingerprint=known.get("key"))
+        try:
+            known = (
+                json.loads(identity.read_text()) if identity.exists() else {"id": fingerprint({"root": str(self.root)})}
+            )
+            key = project_key(known["id"], known_fingerprint=known.get("key"))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise StoreError(
+                f"{identity}: damaged; it says which key belongs to this project.",
+                fix="Put back a copy; or delete .residency, if everything that was made may be made anew.",
+            ) from None
         if "key" not in known:
             write_text(identity, json.dumps(known | {"key": key_fingerprint(key)}) + "\n")
         return key
@@ -154,7 +203,7 @@ class Project:
         return next(task for task in self.settings.tasks if task.name == name)
 
     def prompt(self, task: TaskSettings) -> Prompt:
-        return Prompt.load(self.root / task.prompt)
+        return Prompt.load(self.root, task)
 
 
 @dataclass
@@ -163,7 +212,6 @@ class Iteration:
 
     project: Project
     progress: Progress
-    again: bool = False  # do everything anew
     only_recall: bool = False  # do nothing anew: what is not in the ledger is Untold
     runs: dict[str, Outcome] = field(default_factory=dict)  # by stage, in order
     documents: list[Document] = field(default_factory=list)
@@ -184,7 +232,7 @@ class Iteration:
         whole = {**identity, "code": code_version(*code), "seed": self.project.settings.seed}
         workspace = self.project.workspace
         if not self.only_recall:
-            outcome = workspace.once(stage, whole, work, again=self.again)
+            outcome = workspace.once(stage, whole, work)
         elif (known := workspace.latest(stage, whole, whatever="code")) is not None:
             outcome = known  # the past may have been made by another version of the code
         else:
@@ -252,12 +300,17 @@ class Untold(ProjectError):
 
 
 def run_project(root: Path, progress: Progress, *, until: str | None = None, fresh: bool = False) -> Iteration:
-    """Tells the story for the project in ``root``, to its end or to the stage ``until``."""
+    """Tells the story for the project in ``root``, to its end or to the stage ``until``.
+
+    ``fresh`` deletes first what earlier runs made; people's decisions stay.
+    """
     if until is not None and until not in STAGES:
         raise ProjectError(f"--until {until}: there is no such stage.", fix=f"Use one of: {', '.join(STAGES)}.")
     project = Project.open(root)
-    iteration = Iteration(project, progress, again=fresh)
+    iteration = Iteration(project, progress)
     with project.workspace.alone():
+        if fresh:
+            project.workspace.clear()
         for name, stage in STAGES.items():
             stage(iteration)
             if name == until:
@@ -284,6 +337,14 @@ def recall(project: Project) -> Iteration:
 def curate(iteration: Iteration) -> None:
     """Files of the inbox become curated documents, one run a step. Raw text is read here and written nowhere."""
     project = iteration.project
+    problems = label_problems(project)
+    if problems:
+        shown = "; ".join(problems[:SHOWN])
+        raise ProjectError(
+            f"{project.settings.labels.path}: {len(problems)} problems with the answers: {shown}.",
+            fix="Correct the label file, or the names in the project file.",
+            problems=problems,
+        )
     inputs, total = inbox_fingerprint(project), None  # how many documents the files hold is known after the first step
     documents: Callable[[], Iterable[Document | Dropped]] = lambda: raw_documents(project)  # noqa: E731
     for step in project.settings.curate:
@@ -298,11 +359,21 @@ def curate(iteration: Iteration) -> None:
         raise ProjectError("curate: no document is left.", fix="Look at the reasons: residency check.")
 
 
+def label_problems(project: Project) -> tuple[str, ...]:
+    """Every problem of the experts' answers, with its place."""
+    settings, pack = project.settings, project.pack
+    free_text = chain.from_iterable(step.answers for step in settings.curate if isinstance(step, Deidentify))
+    known = load_terminology(pack).__contains__ if pack.settings.terminology else None
+    return tuple(answer_problems(read_labels(settings.labels, project.root), settings.tasks, free_text, known))
+
+
 def raw_documents(project: Project) -> Iterator[Document | Dropped]:
-    """What the inbox holds, with patients known by a pseudonym only."""
+    """What the inbox holds: patients known by a pseudonym only, and no column of the experts that no task asks for."""
+    wanted = {task.answer for task in project.settings.tasks} | {project.settings.split.stratify}
     for record in ingest(project.settings.sources, project.settings.labels, project.root):
         if isinstance(record, Document):
-            record = replace(record, patient=pseudonym(project.key, record.patient))
+            answers = {column: cell for column, cell in record.answers.items() if column in wanted}
+            record = replace(record, patient=pseudonym(project.key, record.patient), answers=answers)
         yield record
 
 
@@ -314,17 +385,19 @@ def curation(
 
     def work(run: ActiveRun) -> None:
         came: dict[str, int] = {}  # document id -> hash of the text that came in
+        unreadable = changed = 0
         with run.writer("documents", Document) as kept, run.writer("dropped", Dropped) as dropped:
 
             def incoming() -> Iterator[Document]:
+                nonlocal unreadable
                 for record in documents():
                     if isinstance(record, Dropped):
+                        unreadable += 1
                         dropped.add(record)
                     else:
                         came[record.id] = hash(record.text)
                         yield record
 
-            changed = 0
             for record in step(incoming(), tools):
                 iteration.progress.advance()
                 if isinstance(record, Dropped):
@@ -334,7 +407,8 @@ def curation(
                     original = record.id if record.id in came else record.parents[0]
                     changed += hash(record.text) != came[original]
                     kept.add(record)
-        run.facts.update(came=len(came), kept=kept.count, dropped=dropped.count, changed=changed)
+        lost = dropped.count - unreadable
+        run.facts.update(came=len(came), kept=kept.count, dropped=lost, changed=changed, unreadable=unreadable)
 
     return work
 
@@ -365,6 +439,11 @@ def split(iteration: Iteration) -> None:
             iteration.candidates[task.name] = differential(iteration, task)
     sizes = Counter(iteration.split_of.values())
     iteration.progress.end(", ".join(f"{sizes[side]} {side}" for side in Split), reused=outcome.reused)
+    warnings = outcome.facts["warnings"]
+    for warning in warnings[:SHOWN]:
+        iteration.progress.say(f"    note: {warning}")
+    if len(warnings) > SHOWN:
+        iteration.progress.say(f"    and {len(warnings) - SHOWN} notes more, in the report")
 
 
 def differential(iteration: Iteration, task: TaskSettings) -> dict[str, Ranking]:
@@ -395,6 +474,12 @@ def questions(iteration: Iteration, task: TaskSettings, *sides: Split, instruct:
 def tune(iteration: Iteration) -> None:
     """The base model learns all tasks in one adapter, from training patients only."""
     settings = iteration.project.settings
+    for side in (Split.TRAIN, Split.VALIDATION, Split.TEST):
+        if not iteration.patients(side):
+            raise ProjectError(
+                f"split: no patient is left for {side}; there are {len(iteration.split_of)} patients.",
+                fix="Bring more labeled patients, or change the fractions under split in the project file.",
+            )
     training = [example for task in settings.tasks for example in questions(iteration, task, Split.TRAIN)]
     validation = [example for task in settings.tasks for example in questions(iteration, task, Split.VALIDATION)]
     iteration.progress.begin("tune")
@@ -663,10 +748,14 @@ def inbox_fingerprint(project: Project) -> str:
     files = [file.path for file in find_files(settings.sources, project.root, without=(settings.labels.path,))]
     labels = project.root / settings.labels.path
     whole = [*files, *([labels] if labels.is_file() else [])]
-    hashes = [(str(path.relative_to(project.root)), file_sha256(path)) for path in whole]
+    # A link to nothing has no content; ingest drops it with a reason.
+    hashes = [(str(p.relative_to(project.root)), file_sha256(p) if p.exists() else "") for p in whole]
     return fingerprint([hashes, settings.model_dump(mode="json", include={"sources", "labels"})])
 
 
 def _flow(outcome: Outcome) -> str:
     facts = outcome.facts
-    return f"{facts['came']} in, {facts['kept']} out, {facts['dropped']} dropped, {facts['changed']} changed"
+    unreadable = f"{facts['unreadable']} files or rows gave no text; " if facts["unreadable"] else ""
+    return (
+        f"{unreadable}{facts['came']} in, {facts['kept']} out, {facts['dropped']} dropped, {facts['changed']} changed"
+    )

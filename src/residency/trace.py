@@ -79,7 +79,7 @@ def _unknown(iteration: Iteration, record: str) -> ProjectError:
                         fix="Nothing was made of it.",
                     )
     return ProjectError(
-        f"{record}: no prediction, example or document of the last run is called that.",
+        f"{record!r}: no prediction, example or document of the last run is called that.",
         fix="Take an id from report.html, or the id of a report from the label file.",
     )
 

@@ -155,7 +155,7 @@ def test_a_binary_file_named_txt_is_dropped_with_a_reason_and_the_rest_goes_on(m
     root = make_project()
     (root / "inbox" / "picture.txt").write_bytes(bytes(range(256)) * 40)
     iteration = run_project(root, Silent(), until="split")
-    assert iteration.runs["deidentify"].facts["dropped"] == 1
+    assert iteration.runs["deidentify"].facts["unreadable"] == 1
     assert len(iteration.documents) == 40
 
 

@@ -51,7 +51,7 @@ def check(project: Folder = HERE) -> None:
 def run(
     project: Folder = HERE,
     until: Annotated[str | None, typer.Option(help="Stop after this stage.", metavar="STAGE")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Do everything again, whatever was done before.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Delete what earlier runs made, and do all again.")] = False,
 ) -> None:
     """Run the loop: curate, tune, evaluate, gate, report. Goes on where an earlier run stopped."""
     from residency.cli.progress import bars

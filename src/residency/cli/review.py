@@ -61,7 +61,10 @@ def _record(project: Project, sample: Sample, verdict: str, who: str) -> bool:
 
 def _ask(prompt: str, keys: list[str] | str) -> str:
     while True:
-        key: str = typer.prompt(prompt).strip().lower()[:1]
+        try:
+            key: str = typer.prompt(prompt).strip().lower()[:1]
+        except typer.Abort:  # the input ended: what was decided is kept
+            return "q"
         if key in list(keys):
             return key
 

@@ -21,8 +21,26 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from residency.curate.candidates import Ranking
 from residency.errors import ProjectError
-from residency.records import Document, Example, Message, Split, TaskKind, record_id
+from residency.records import Document, Example, Finding, Message, Source, Split, Status, TaskKind, record_id
 from residency.tasks import TaskSettings, gold_answer, write_answer, write_findings
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a template can see of a document; not the experts' answers, whatever it tries."""
+
+    text: str
+    findings: tuple[Finding, ...]
+
+
+TRIAL = Document(
+    id="d-trial",
+    key="trial",
+    text="She has ataxia.",
+    source=Source(path="trial"),
+    patient="p-trial",
+    findings=(Finding(concept="C:1", label="Ataxia", status=Status.PRESENT),),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +63,28 @@ class Prompt:
     template: Template
 
     @classmethod
-    def load(cls, path: Path) -> Prompt:
+    def load(cls, root: Path, task: TaskSettings) -> Prompt:
+        """The task's template below the project folder ``root``, tried out on an invented document."""
+        path = root / task.prompt
+        if not path.resolve().is_relative_to(root.resolve()):
+            raise ProjectError(
+                f"task {task.name}, prompt {task.prompt!r}: lies outside the project folder.",
+                fix="Put the template into the project folder.",
+            )
         environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
         environment.filters["findings"] = _findings_text
         environment.filters["percent"] = lambda share: f"{share:.0%}"
         try:
-            return cls(path, environment.from_string(path.read_text(encoding="utf-8")))
-        except OSError:
+            prompt = cls(path, environment.from_string(path.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError):
             raise ProjectError(
-                f"{path}: this prompt template cannot be read.", fix="Write it, or correct the path."
+                f"{path}: this prompt template cannot be read.", fix="Write it as UTF-8 text, or correct the path."
             ) from None
         except TemplateError as error:
             raise ProjectError(f"{path}: not a Jinja template: {error}.", fix="Correct the template.") from None
+        for instruct in (True, False):
+            prompt.messages(TRIAL, task, Question(labels=("a", "b"), instruct=instruct), (("a", 0.6), ("b", 0.4)))
+        return prompt
 
     def messages(
         self, document: Document, task: TaskSettings, question: Question, candidates: Ranking
@@ -64,12 +92,14 @@ class Prompt:
         """The conversation that asks ``task`` about ``document``."""
         shown = {"labels": question.labels, "instruct": question.instruct, "candidates": candidates[: task.candidates]}
         try:
-            content = self.template.render(document=document, task=task, **shown)
-        except TemplateError as error:
+            content = self.template.render(document=Shown(document.text, document.findings), task=task, **shown)
+        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise ProjectError(
                 f"{self.path}: {error}.",
                 fix="A prompt may use document.text, document.findings, task, labels, candidates, instruct.",
             ) from None
+        if not content.strip():
+            raise ProjectError(f"{self.path}: the template gives an empty prompt.", fix="Write a question into it.")
         return (Message(role="user", content=content.strip()),)
 
 
@@ -113,6 +143,6 @@ def make_examples(
         )
 
 
-def _findings_text(document: Document) -> str:
+def _findings_text(document: Shown) -> str:
     """Template filter ``{{ document | findings }}``: what the extraction step read, one status a line."""
     return write_findings([(finding.label, finding.status) for finding in document.findings])

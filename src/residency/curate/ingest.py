@@ -90,13 +90,21 @@ def _files(path: str, root: Path) -> list[Path] | str:
         return "a source lies below the project folder"
     place = root / path
     if place.is_file():
-        return [place]
+        return [place] if _inside(place, root) else "a link that leads out of the project folder"
     is_glob = any(mark in path for mark in "*?[")
     if not place.is_dir() and not is_glob:
         return "there is no such file or folder"
     candidates = root.glob(path) if is_glob and not place.is_dir() else place.rglob("*")
     found = [file for file in candidates if not file.is_dir() and not _hidden(file.relative_to(root))]
+    astray = [file.relative_to(root).as_posix() for file in found if not _inside(file, root)]
+    if astray:
+        return f"links that lead out of the project folder: {', '.join(map(repr, astray[:5]))}"
     return sorted(found) or "there are no files"
+
+
+def _inside(file: Path, root: Path) -> bool:
+    """Whether a file is in the project folder once links are followed; a link to nothing is read, and dropped, later."""
+    return not file.exists() or file.resolve().is_relative_to(root.resolve())
 
 
 def _hidden(path: PurePath) -> bool:

@@ -19,11 +19,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from residency.errors import EvaluationError
-from residency.records import Example, Finding, Prediction, Status, record_id
+from residency.records import Example, Finding, Prediction, Status, TaskKind, record_id
 
 MAJORITY, LINEAR, TERMINOLOGY, LEAD = "majority", "linear", "terminology", "lead"  # names of the systems
 STRENGTHS = (10.0, 100.0, 1000.0)  # C of the logistic regression, inverse of its penalty; tried on training folds
 FOLDS = 3
+BASELINES: Mapping[TaskKind, tuple[str, ...]] = {
+    TaskKind.CLASSIFY: ("linear", "candidates"),
+    TaskKind.EXTRACT: ("terminology",),
+    TaskKind.GENERATE: ("terminology",),
+}
+"""The systems without a language model that the story asks, by kind of task."""
 LEAD_SENTENCES = 3
 MIN_TEXTS, MIN_SHARE = 3, 0.1  # a character n-gram must occur in so many training texts, or in this share of few
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")

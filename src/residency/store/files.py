@@ -18,6 +18,7 @@ from pathlib import Path
 
 from residency.errors import StoreError
 
+IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -34,6 +35,9 @@ def disk_errors(place: Path) -> Iterator[None]:
             ) from None
         if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
             raise StoreError(f"{place}: cannot be written.", fix="Give this user write access to the folder.") from None
+        if error.errno in IN_THE_WAY:
+            name = error.filename or place
+            raise StoreError(f"{name}: a file or folder of another kind is in the way.", fix="Move it away.") from None
         raise
 
 

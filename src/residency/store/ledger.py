@@ -138,6 +138,11 @@ class Ledger:
             connection.execute(RUNS.delete().where(RUNS.c.key == run.key))
             connection.execute(RUNS.insert().values(**values))
 
+    def forget_runs(self) -> None:
+        """Removes all runs; decisions stay."""
+        with self._writing() as connection:
+            connection.execute(RUNS.delete())
+
     def decide(self, decision: Decision) -> None:
         """Appends a person's decision."""
         values = {name: getattr(decision, name) for name in Decision.__dataclass_fields__}

@@ -101,7 +101,8 @@ class Workspace:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         with disk_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o700)  # whoever made it first: nobody else on this machine may look
             self.ledger = Ledger.at(folder / "ledger.sqlite")
         self.artifacts = Artifacts(folder / "artifacts")
 
@@ -117,9 +118,17 @@ class Workspace:
                 fix="Wait until it ends, then run the same command again.",
             ) from None
         try:
+            for torn in self.artifacts.folder.glob(".*.part.*"):
+                torn.unlink()  # left by a run that was killed while it wrote
             yield
         finally:
             lock.release()
+
+    def clear(self) -> None:
+        """Deletes what all runs made, and that they were; people's decisions stay."""
+        self.ledger.forget_runs()
+        for name in ("artifacts", "runs", "adapters"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def find(self, stage: str, identity: Mapping[str, Any]) -> Outcome | None:
         """The finished run with this identity, if all of its outputs are still there."""
@@ -136,19 +145,12 @@ class Workspace:
                 return Outcome(row, reused=True, workspace=self)
         return None
 
-    def once(
-        self, stage: str, identity: Mapping[str, Any], work: Callable[[ActiveRun], None], *, again: bool = False
-    ) -> Outcome:
-        """Does the work, unless an equal run has done it and ``again`` is not asked for.
-
-        ``identity`` is plain data: settings, inputs, code version, seed.
-        """
+    def once(self, stage: str, identity: Mapping[str, Any], work: Callable[[ActiveRun], None]) -> Outcome:
+        """Does the work, unless an equal run has done it. ``identity`` is plain data: settings, inputs, code, seed."""
         key = _key(stage, identity)
         found = self.find(stage, identity)
-        if found is not None and not again:
+        if found is not None:
             return found
-        if again:
-            shutil.rmtree(self.folder / "runs" / key[:24], ignore_errors=True)
         earlier = self.ledger.run(key)
         row = RunRow(key=key, stage=stage, state="running", identity=dict(identity), started=_now())
         if earlier is not None and earlier.state != "done":

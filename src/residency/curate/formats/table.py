@@ -31,12 +31,15 @@ Row = dict[str, str]
 def read_table(file: SourceFile) -> Reading:
     """One part a row; a row that cannot be read is dropped alone."""
     columns: tuple[str, str] | None = None
+    number = 0
     for number, row in enumerate(rows_of(file), 1):
         if isinstance(row, Unreadable):
             yield row
         else:
             columns = columns or choose_columns(file, list(row))
             yield _part(row.get(columns[0], ""), row.get(columns[1], ""), f"row {number}")
+    if not number:
+        yield Unreadable(reason="no_rows")
 
 
 def rows_of(file: SourceFile) -> Iterator[Row | Unreadable]:
