@@ -103,7 +103,7 @@ def _files(path: str, root: Path) -> list[Path] | str:
 
 
 def _inside(file: Path, root: Path) -> bool:
-    """Whether a file is in the project folder once links are followed; a link to nothing is read, and dropped, later."""
+    """Whether a file is in the project folder once links are followed; a link to nothing is dropped later."""
     return not file.exists() or file.resolve().is_relative_to(root.resolve())
 
 
