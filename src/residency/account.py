@@ -116,7 +116,8 @@ def _data(told: Told) -> dict[str, Any]:
         read = steps[0]["in"]
         lost = len(ingest_dropped)
         steps.insert(0, {"step": "ingest", "in": read + lost, "out": read, "dropped": lost})
-    classes = sorted(told.runs["split"].facts["classes"].items())
+    counted = told.runs["split"].facts["classes"]
+    classes = sorted((label or "(no label)", counts) for label, counts in counted.items())
     sources = Counter(PurePath(document.source.path).suffix.lstrip(".") for document in told.documents)
     return {
         "files": told.files,
@@ -188,12 +189,14 @@ def _training(told: Told) -> dict[str, Any]:
         "base": card.base,
         "licence": card.licence,
         "method": "LoRA",
+        "trainable": card.trainable,
+        "total": card.total,
         "examples": sum(card.examples.values()),
         "tokens": card.tokens,
         "steps": card.curve[-1].step if card.curve else 0,
         "epochs": recipe["epochs"],
         "recipe": [{"name": n, "value": v, "source": card.recipe_source[n]} for n, v in recipe.items()],
-        "curve": [{"step": point.step, "loss": point.loss} for point in card.curve],
+        "curve": [{"step": step, "loss": loss} for step, loss in enumerate(card.losses, 1)],
         "validation": [{"step": point.step, "loss": point.validation} for point in card.curve],
         "seconds": seconds,
         "tokens_per_second": card.tokens / seconds if seconds else None,

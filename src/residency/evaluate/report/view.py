@@ -198,10 +198,19 @@ def _score_table(
         for system in systems
         if system["name"] in present
     ]
+    titles = {system["name"]: system.get("title") or system["name"] for system in systems}
     notes = dict.fromkeys(
-        f"{words.metric_of(s['metric']).title}: {s['note']}" for s in scores.values() if s.get("note")
+        f"{words.metric_of(s['metric']).title}{_of_whom(s, scores, titles)}: {s['note']}"
+        for s in scores.values()
+        if s.get("note")
     )
     return {"metrics": [words.metric_of(name) for name in names], "rows": rows, "notes": list(notes)}
+
+
+def _of_whom(score: Plain, scores: Mapping[tuple[str, str], Plain], titles: Mapping[str, str]) -> str:
+    """Whose score a note is about; nothing where the note is the same for every system."""
+    notes = {other.get("note") for other in scores.values() if other["metric"] == score["metric"]}
+    return "" if notes == {score.get("note")} else f" ({titles.get(score['system'], score['system'])})"
 
 
 def _unread(report: Plain, systems: Sequence[Plain]) -> list[dict[str, Any]]:
