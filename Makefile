@@ -7,7 +7,7 @@ DEMO ?= demo
 # One thread pool a process: the stages spread work themselves.
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help setup demo test test-all lint bench-deidentify bench-extract clean
+.PHONY: help setup demo test test-all lint bench-deidentify bench-bulk bench-extract clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -45,6 +45,9 @@ DATA ?= ../shared/data
 
 bench-deidentify: setup ## recall and precision of de-identification beside Presidio, held out (DATA=folder)
 	$(BIN)/python bench/deidentify.py $(DATA)/neurology/reports.jsonl
+
+bench-bulk: setup ## seconds and memory of de-identifying many reports, by size and processes (DATA=folder)
+	$(BIN)/python bench/bulk.py $(DATA)/neurology/reports.jsonl
 
 bench-extract: setup ## finding extraction, held out by patient and genre, and on published abstracts (DATA=folder)
 	$(BIN)/python bench/extract.py --reports $(DATA)/neurology/reports.jsonl --abstracts $(DATA)/hpo_gsc

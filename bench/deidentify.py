@@ -25,6 +25,7 @@ from typing import Any
 
 from residency.curate.deidentify import Detector, Evaluation, evaluate_deidentification
 from residency.curate.deidentify.detector import PRESIDIO_NAMES
+from residency.curate.deidentify.evaluation import Level
 from residency.curate.deidentify.lexicon import spacy_model_folder
 from residency.packs import Pack, load_pack
 from residency.records import Span
@@ -141,12 +142,12 @@ def by_class(evaluations: dict[str, Evaluation]) -> str:
     names = list(evaluations)
     lines = [f"{'class':16s}{'spans':>7s}  " + "".join(f"{name:>40s}" for name in names)]
     lines.append(f"{'':23s}  " + "".join(f"{'recall  [95 %]        whole  labelled':>40s}" for _ in names))
-    for index, row in enumerate(evaluations[names[0]].rows):
+    for row in (row for row in evaluations[names[0]].rows if row.level is Level.CHARACTER and row.spans):
         cells = []
         for name in names:
-            its = evaluations[name].rows[index]
-            low, high = its.interval
-            shares = f"{its.whole / its.spans:.3f}  {its.recall_with_label:.3f}"
+            its = evaluations[name].row(row.label)
+            low, high = its.recall_interval
+            shares = f"{evaluations[name].row(row.label, Level.SPAN).recall:.3f}  {its.recall_with_label:.3f}"
             cells.append(f"{its.recall:.4f} [{low:.3f}, {high:.3f}]  {shares}".rjust(40))
         lines.append(f"{row.label:16s}{row.spans:7d}  " + "".join(cells))
     return "\n".join(lines) + "\n"
@@ -160,7 +161,8 @@ def summary(results: dict[str, tuple[Evaluation, float]]) -> str:
     for name, (e, speed) in results.items():
         altered = e.findings_altered / e.findings if e.findings else math.nan
         lines.append(
-            f"{name:24s}{e.recall:9.4f}{e.precision:11.4f}{e.f(1):7.3f}{e.f(2):7.3f}{altered:18.4%}{speed:11.1f}"
+            f"{name:24s}{e.row().recall:9.4f}{e.row().precision:11.4f}{e.row().f(1):7.3f}{e.row().f(2):7.3f}"
+            f"{altered:18.4%}{speed:11.1f}"
         )
     return "\n".join(lines)
 

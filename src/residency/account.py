@@ -29,6 +29,7 @@ from residency.evaluate.metrics import case_scores
 from residency.evaluate.report.view import plain
 from residency.evaluate.run import System
 from residency.records import Document, Dropped, Example, Prediction, Score, Split, TaskKind
+from residency.release import Release
 from residency.store.runs import Outcome
 from residency.tasks import TaskSettings
 from residency.tune.adapter import WEIGHTS, Adapter
@@ -70,7 +71,7 @@ class Told:
     calibration: Mapping[str, Mapping[str, Any]]
     find: Any
     verdict: GateResult
-    reviewed: int
+    released: Release
 
 
 def account(told: Told) -> dict[str, Any]:
@@ -161,15 +162,16 @@ def _sides(told: Told) -> list[dict[str, Any]]:
 
 
 def _deidentification(told: Told) -> dict[str, Any]:
-    settings = told.settings["curate"][0]
+    settings = told.released.settings
     counts = count_replaced(told.documents)
     return {
-        "policy": settings.get("policy"),
-        "mode": settings.get("mode"),
+        "policy": settings.policy.name,
+        "mode": settings.mode,
         "documents": len(told.documents),
         "documents_with_identifiers": sum(bool(document.spans) for document in told.documents),
         "by_class": [{"label": label, "count": count} for label, count in Counter(counts).most_common()],
-        "reviewed": told.reviewed,
+        "reviewed": told.released.recall.read,
+        "released": {"standing": told.released.standing, "reason": told.released.reason},
     }
 
 

@@ -8,7 +8,7 @@ ResidencyError
 ├── StoreError        the workspace cannot be read or written (full disk, torn file)
 ├── TrainingError     a training run cannot start or had to stop
 ├── EvaluationError   predictions and cases do not belong together
-└── GateRefused       a gate does not let the data or the adapter pass
+└── GateRefused       a gate does not let the data or the adapter pass (exit status 1 or 3)
 
 Covers: every error a user can cause or cure. Does not cover: bugs, which keep their traceback.
 A message says place, value and expectation; ``fix`` says the next step, as a command where there is one.
@@ -16,6 +16,8 @@ Neither ever holds text of a record: ids, offsets and labels only.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class ResidencyError(Exception):
@@ -28,6 +30,10 @@ class ResidencyError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.fix}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors cross processes, where an exception is otherwise made again from its message alone."""
+        return _again, (type(self), self.args, self.__dict__)
 
 
 class ProjectError(ResidencyError):
@@ -63,4 +69,15 @@ class EvaluationError(ResidencyError):
 
 
 class GateRefused(ResidencyError):
-    """A gate does not let the data or the adapter pass."""
+    """A gate does not let the data or the adapter pass. ``verdict``: NO-GO or INCONCLUSIVE."""
+
+    def __init__(self, message: str, *, fix: str, verdict: str) -> None:
+        super().__init__(message, fix=fix)
+        self.verdict = verdict
+
+
+def _again(kind: type[ResidencyError], args: tuple[Any, ...], state: dict[str, Any]) -> ResidencyError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error

@@ -22,11 +22,12 @@ from residency.curate.ingest import count_files
 from residency.curate.labels import read_labels
 from residency.errors import ProjectError, ResidencyError
 from residency.packs import load_pack, pack_names
+from residency.project import IDENTITY_FILE, PROJECT_FILE, Project
 from residency.records import Document
 from residency.settings import fingerprint
 from residency.store.files import write_text
 from residency.store.keys import keep_key, key_fingerprint
-from residency.story import IDENTITY_FILE, PROJECT_FILE, Project, label_problems, raw_documents
+from residency.story import label_problems, raw_documents
 
 NEEDED_BYTES = 2_000_000_000  # of disk for a run of the embedded base: converted weights, artifacts, checkpoints
 SKELETON = "skeleton"  # folder of this package with the files of an empty project

@@ -1,30 +1,53 @@
 """Review: what a person should look at next, and what they decided.
 
-In: a project that has run. Out: ``Item``s in a drawn order; decisions in the ledger, appended, never overwritten.
+In: a project that has run. Out: items in a drawn order; decisions in the ledger, appended, never overwritten.
 
-Covers: answers of the tuned system on test patients, judged correct, wrong or critically wrong; a sample of the
-de-identified documents, approved or refused as a whole. Does not cover: pages, several reviewers, agreement.
+Covers: answers of the tuned system on test patients, judged correct, wrong or critically wrong; raw documents with the
+machine's spans, read from beginning to end (what was missed, what is no identifier); doubtful spans, one by one; the
+verdict on a whole set of de-identified documents. Does not cover: pages, several reviewers, agreement.
 
 The order is drawn with the project's seed, so that the first n items are a random sample of all, whoever stops when.
+Raw text is decrypted for one item at a time and written nowhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from random import Random
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
+from residency.curate.deidentify.audit import Suspect
+from residency.curate.deidentify.feedback import (
+    DOUBTFUL,
+    Place,
+    judged_places,
+    reading_decision,
+    readings,
+    span_decision,
+)
+from residency.curate.deidentify.labels import Identifier
 from residency.errors import ProjectError
 from residency.evaluate.run import System
+from residency.intake import TREATMENT, raw_document, treatment
+from residency.project import Project
 from residency.records import Decision, Document, Example, Prediction, Span, Split, record_id
-from residency.story import SAMPLE, Project, questions, recall
+from residency.release import APPROVED, REFUSED, Release, judge_release
+from residency.story import questions, recall
 
-Record = TypeVar("Record", Prediction, Document)
-REFUSED = "refused"
+CONTEXT = 120  # characters shown on both sides of a doubtful span
+
+
+class _Named(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+Record = TypeVar("Record", bound=_Named)
 
 
 class Judgment(StrEnum):
@@ -46,12 +69,24 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """De-identified documents to read; ``subject`` is the hash of the whole set."""
+class ToRead:
+    """One raw document with what the machine found in it, before any verdict."""
 
-    subject: str
-    documents: tuple[tuple[str, tuple[Span, ...]], ...]  # text, replaced places
-    of: int
+    document: str  # raw document id
+    text: str
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """One span to judge: ``text[start:end]`` of a raw document, with its surroundings."""
+
+    document: str  # raw document id
+    span: Span
+    before: str
+    text: str
+    after: str
+    why: str
 
 
 def answers_to_judge(project: Project, task: str) -> list[Item]:
@@ -69,13 +104,102 @@ def answers_to_judge(project: Project, task: str) -> list[Item]:
     return [_item(p, test[p.example], texts) for p in drawn if p.id not in judged]
 
 
-def documents_to_approve(project: Project) -> Sample:
-    """A random sample of the de-identified documents, as the de-identification step wrote them."""
+# --- de-identification ------------------------------------------------------------------------------------------
+
+
+def documents_to_read(project: Project) -> Iterator[ToRead]:
+    """Raw documents that nobody has read yet, in drawn order. Raw ids are hashes, so their order says nothing."""
+    recall(project)
+    vault = project.vault
+    done = readings(project.workspace.ledger.decisions())
+    ids = sorted(vault.ids(TREATMENT))
+    Random(project.settings.seed).shuffle(ids)
+    for document in ids:
+        if document not in done:
+            yield ToRead(document, raw_document(vault, document).text, treatment(vault, document).found)
+
+
+def record_reading(
+    project: Project, read: ToRead, missed: Sequence[Place], wrong: Sequence[Place], *, who: str
+) -> None:
+    """Keeps what a person found who read a document to its end; an empty list says that nothing was missed."""
+    for place in missed:
+        if not 0 <= place.start < place.end <= len(read.text):
+            raise ProjectError(
+                f"[{place.start}, {place.end}) does not lie within document {read.document}.",
+                fix=f"Give a place between 0 and {len(read.text)}.",
+            )
+        check_label(place.label)
+    decide(project, **reading_decision(read.document, missed, wrong), who=who)
+
+
+def places_of(text: str, part: str, label: str) -> list[Place]:
+    """Everywhere that ``part`` stands in a text, over line ends too; for a person who types what was missed."""
+    words = r"\s+".join(map(re.escape, part.split()))
+    return [Place(match.start(), match.end(), label) for match in re.finditer(words, text)] if words else []
+
+
+def check_label(label: str) -> None:
+    """Refuses a class that is neither known nor written like one."""
+    if label not in set(Identifier) and not (label.isupper() and label.isidentifier()):
+        raise ProjectError(f"{label!r} is no class of identifier.", fix=f"Use one of: {', '.join(Identifier)}.")
+
+
+def doubtful_spans(project: Project) -> Iterator[Doubtful]:
+    """Spans that the machine is unsure of, and places where its second look suspects a miss, the likeliest first;
+    without those that a person has judged."""
+    outcome = recall(project).runs[project.settings.deidentify.step]
+    vault = project.vault
+    judged = judged_places(project.workspace.ledger.decisions())
+    suspected: dict[str, list[Suspect]] = {}
+    for suspect in outcome.read("suspects", Suspect):
+        suspected.setdefault(suspect.document, []).append(suspect)
+    for document in vault.ids(TREATMENT):
+        low = [(s, f"found by {s.found_by}, score {s.score:.2f}") for s in treatment(vault, document).found]
+        low = [(span, why) for span, why in low if span.score < DOUBTFUL]
+        low += [
+            (_as_span(one), f"not replaced; the second look ({', '.join(one.methods)}) suspects it")
+            for one in suspected.get(document, ())
+        ]
+        low = [(s, why) for s, why in low if not any(p.overlaps(s) for p in judged.get(document, ()))]
+        if low:
+            text = raw_document(vault, document).text
+            yield from (_doubtful(document, span, why, text) for span, why in low)
+
+
+def record_span(project: Project, doubtful: Doubtful, label: str, *, who: str) -> None:
+    """Keeps a verdict on a span: ``label`` is its class, or "" where it is no identifier."""
+    if label:
+        check_label(label)
+    place = Place(doubtful.span.start, doubtful.span.end, label)
+    decide(project, **span_decision(doubtful.document, place, was=doubtful.span.label), who=who)
+
+
+def standing(project: Project) -> Release:
+    """What the evidence so far says."""
     iteration = recall(project)
-    outcome = iteration.runs[project.settings.curate[0].step]
-    documents = outcome.read("documents", Document)
-    sample = _drawn(documents, project)[:SAMPLE]
-    return Sample(outcome.hash("documents"), tuple((d.text, d.spans) for d in sample), len(documents))
+    settings = project.settings.deidentify
+    return judge_release(
+        project.settings.name, settings, iteration.runs[settings.step], project.vault,
+        project.workspace.ledger.decisions(),
+        review=f"residency review --deidentified --who NAME --project {project.root}",
+    )  # fmt: skip
+
+
+def sample_of_output(project: Project, count: int) -> list[Document]:
+    """De-identified documents, drawn anew for every set: what whoever releases the set should have seen."""
+    documents = recall(project).runs[project.settings.deidentify.step].read("documents", Document)
+    return _drawn(documents, project)[:count]
+
+
+def record_release(project: Project, *, approve: bool, who: str) -> Decision:
+    """Keeps the verdict on exactly this set of de-identified documents."""
+    now = standing(project)
+    verdict = APPROVED if approve else REFUSED
+    return decide(project, now.documents, verdict, who=who, why=f"{now.recall.read} of {now.recall.documents} read")
+
+
+# --- decisions --------------------------------------------------------------------------------------------------
 
 
 def decide(project: Project, subject: str, verdict: str, *, who: str, why: str = "") -> Decision:
@@ -84,7 +208,7 @@ def decide(project: Project, subject: str, verdict: str, *, who: str, why: str =
         raise ProjectError("A decision needs a name.", fix="Give yours with --who.")
     when = datetime.now(UTC).isoformat(timespec="microseconds")
     decision = Decision(
-        id=record_id("v", subject=subject, who=who, when=when, verdict=verdict),
+        id=record_id("v", subject=subject, who=who, when=when, verdict=verdict, why=why),
         subject=subject, who=who.strip(), when=when, verdict=verdict, why=why,
     )  # fmt: skip
     project.workspace.ledger.decide(decision)
@@ -106,3 +230,14 @@ def _drawn(records: Sequence[Record], project: Project) -> list[Record]:
 
 def _item(prediction: Prediction, example: Example, texts: dict[str, str]) -> Item:
     return Item(prediction.id, prediction.task, texts[example.parents[0]], prediction.output)
+
+
+def _as_span(suspect: Suspect) -> Span:
+    return Span(
+        start=suspect.start, end=suspect.end, label=suspect.label, score=0.0, found_by=", ".join(suspect.methods)
+    )
+
+
+def _doubtful(document: str, span: Span, why: str, text: str) -> Doubtful:
+    before, after = text[max(0, span.start - CONTEXT) : span.start], text[span.end : span.end + CONTEXT]
+    return Doubtful(document, span, before, text[span.start : span.end], after, why)

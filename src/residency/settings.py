@@ -29,7 +29,7 @@ class Settings(BaseModel):
 
 def fingerprint(value: Any) -> str:
     """Content hash of plain data (hex, 16 digits); the order of keys does not matter."""
-    return hashlib.sha256(_canonical(value).encode()).hexdigest()[:16]
+    return hashlib.sha256(_canonical(value).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def plain_data(value: Any) -> Any:

@@ -2,8 +2,8 @@
 
 In: a project folder with residency.yaml. Out: an ``Iteration``: data, adapter, scores beside the baselines, verdict.
 
-Covers: which curation steps exist (``CurationStep``), which stages there are and in which order (``STAGES``),
-and what each hands to the next. Does not cover: how a stage does its work; that is in its package.
+Covers: which stages there are and in which order (``STAGES``), and what each hands to the next. Does not cover: what a
+project file may say (project.py); how a stage does its work (its package).
 
 Every stage is a run in the ledger, found again by its settings, its inputs and its code: telling the story twice
 does the work once, and a killed run goes on where it was.
@@ -11,34 +11,31 @@ does the work once, and a killed run goes on where it was.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from typing import TYPE_CHECKING, Any
 
 from residency.account import Told, account
 from residency.curate.answers import answer_problems
+from residency.curate.augment import augment
 from residency.curate.candidates import Ranking, rank_candidates
-from residency.curate.cleanse import Cleanse
-from residency.curate.deduplicate import Deduplicate
-from residency.curate.deidentify import Deidentify, pseudonym
-from residency.curate.examples import Prompt, Question, label_set, make_examples
-from residency.curate.extract import ExtractFindings, find, load_reader
-from residency.curate.ingest import SourceSettings, count_files, find_files, ingest
-from residency.curate.labels import LabelSettings, read_labels
-from residency.curate.split import SplitSettings, split_patients
+from residency.curate.deidentify import Deidentify
+from residency.curate.deidentify.feedback import Feedback, feedback, judged_places
+from residency.curate.deidentify.policy import LIMITS
+from residency.curate.deidentify.recall import Standing
+from residency.curate.examples import Question, label_set, make_examples
+from residency.curate.extract import find, load_reader
+from residency.curate.ingest import count_files, find_files, ingest
+from residency.curate.labels import read_labels
+from residency.curate.split import split_patients
 from residency.curate.step import Step, Tools
-from residency.errors import ProjectError, StoreError
+from residency.errors import GateRefused, ProjectError
 from residency.evaluate import metrics
 from residency.evaluate.baselines import (
-    BASELINES,
     candidates_baseline,
     findings_baseline,
     findings_sentence_baseline,
@@ -46,164 +43,41 @@ from residency.evaluate.baselines import (
 )
 from residency.evaluate.calibration import fit_temperature, reliability, selective
 from residency.evaluate.compare import Comparison, compare
-from residency.evaluate.gate import GateEvidence, GateResult, GateSettings, decide
-from residency.evaluate.report import write_report
+from residency.evaluate.gate import GateEvidence, GateResult, decide
+from residency.evaluate.report import write_evidence, write_report
 from residency.evaluate.report.view import plain
-from residency.evaluate.run import EvaluateSettings, System, choose_shots, few_shot, predict
-from residency.packs import Pack, load_pack
+from residency.evaluate.run import System, choose_shots, few_shot, predict
+from residency.intake import TREATMENT, TreatPatients, deidentify_inbox, raw_document, treatment
 from residency.packs.terminology import Terminology, load_terminology
+from residency.project import Project
 from residency.records import (
     Assignment,
     Document,
     Dropped,
     Example,
+    Origin,
     Prediction,
     Score,
     Split,
     TaskKind,
     as_plain,
 )
+from residency.release import Release, judge_release
+from residency.run.pool import cores
 from residency.run.progress import Progress, Silent
-from residency.settings import Settings, explain, fingerprint, read_yaml
-from residency.store.files import file_sha256, write_text
-from residency.store.keys import key_fingerprint, project_key
-from residency.store.runs import ActiveRun, Outcome, Workspace
+from residency.settings import fingerprint
+from residency.store.files import file_sha256
+from residency.store.runs import ActiveRun, Outcome
 from residency.tasks import NameToConcept, TaskSettings
 from residency.tune.adapter import load_card
-from residency.tune.lora import Recipe
 
 if TYPE_CHECKING:
     from residency.models.base import Base
     from residency.models.model import Model
     from residency.tune.engine import Tick
 
-PROJECT_FILE = "residency.yaml"
-IDENTITY_FILE = Path(".residency") / "project.json"
-APPROVED = "approved"  # verdict of a privacy officer on a set of de-identified documents
+TRAINED = "patients"  # a fact of a training run: the pseudonyms that it saw
 SHOWN = 5  # problems named in a sentence; all are listed below it
-SAMPLE = 20  # documents read before that verdict; a first look, not yet an estimate of recall
-
-CurationStep = Annotated[Deidentify | Cleanse | Deduplicate | ExtractFindings, Field(discriminator="step")]
-"""Every curation step there is: the parser, the schema and the error message of ``curate`` in a project file."""
-
-
-class ProjectSettings(Settings):
-    """residency.yaml."""
-
-    name: str = Field(description="name of the project")
-    pack: str = Field(description="domain pack: a shipped one by name, or a folder")
-    seed: int = Field(default=1, ge=0, description="seed of everything that is drawn")
-    sources: tuple[SourceSettings, ...] = Field(min_length=1, description="where the documents are")
-    labels: LabelSettings = Field(description="the experts' label file")
-    curate: tuple[CurationStep, ...] = Field(min_length=1, description="curation steps, in order")
-    split: SplitSettings = Field(default=SplitSettings(), description="who is trained on, who is held out")
-    tasks: tuple[TaskSettings, ...] = Field(min_length=1, description="what the specialist does")
-    base: str = Field(default="embedded", description="base model: embedded, or a local model folder")
-    template: str | None = Field(default=None, description="chat template, for a base that the catalogue does not know")
-    recipe: Recipe = Field(default=Recipe(), description="training recipe; what is not set comes from the catalogue")
-    evaluate: EvaluateSettings = Field(default=EvaluateSettings(), description="systems and statistics")
-    gate: GateSettings = Field(default=GateSettings(), description="what must hold before anyone uses the adapter")
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> ProjectSettings:
-        problems = [*self._private_text_problems(), *self._name_problems()]
-        if problems:
-            raise ValueError("; ".join(problems))
-        return self
-
-    def _private_text_problems(self) -> Iterator[str]:
-        first = self.curate[0]
-        if not isinstance(first, Deidentify):
-            yield "curate must begin with the step deidentify: nothing else may touch raw text"
-            return
-        for task in self.tasks:
-            if task.kind is TaskKind.GENERATE and task.answer not in first.answers:
-                yield f"curate[0].answers must list {task.answer!r}: it is free text, the answer of task {task.name}"
-
-    def _name_problems(self) -> Iterator[str]:
-        """Names that stand for nothing, before a run is spent on them."""
-        names = Counter(task.name for task in self.tasks)
-        yield from (f"tasks: the name {name!r} stands {count} times" for name, count in names.items() if count > 1)
-        kind_of = {task.name: task.kind for task in self.tasks}
-        for number, line in enumerate(self.gate.lines):
-            task, metric = getattr(line, "task", None), getattr(line, "metric", None)
-            if task is None:
-                continue
-            if task not in kind_of:
-                yield f"gate.lines[{number}].task: there is no task {task!r}; tasks are {', '.join(kind_of)}"
-                continue
-            kind = kind_of[task]
-            if metric is not None and kind not in metrics.METRICS[metric].kinds:
-                yield f"gate.lines[{number}].metric: {metric} is not measured for {kind} tasks"
-            known = [*self.evaluate.systems, *BASELINES[kind]]
-            for role in ("system", "baseline"):
-                named = getattr(line, role, None)
-                if named is not None and named not in known:
-                    yield f"gate.lines[{number}].{role}: there is no system {named!r}; systems are {', '.join(known)}"
-
-
-@dataclass(frozen=True)
-class Project:
-    """A project folder that has been read: settings, domain pack, workspace, secret key."""
-
-    root: Path
-    settings: ProjectSettings
-    pack: Pack
-
-    @classmethod
-    def open(cls, root: Path) -> Project:
-        """Reads residency.yaml; all of its problems are one ProjectError."""
-        file = root / PROJECT_FILE
-        try:
-            settings = ProjectSettings.model_validate(read_yaml(file.read_text(encoding="utf-8")))
-        except UnicodeDecodeError:
-            raise ProjectError(f"{file}: not UTF-8 text.", fix="Save the file as UTF-8.") from None
-        except IsADirectoryError:
-            raise ProjectError(f"{file}: a folder stands where the project file should.", fix="Rename it.") from None
-        except FileNotFoundError:
-            raise ProjectError(
-                f"{file}: there is no project here.", fix=f"Run: residency init {root} --demo neurology"
-            ) from None
-        except yaml.YAMLError as error:
-            place = getattr(error, "problem_mark", None)
-            line = f" line {place.line + 1}" if place else ""
-            what = str(getattr(error, "problem", "") or "a character that YAML does not allow")
-            raise ProjectError(
-                f"{file}{line}: not YAML: {what}.", fix="Correct the file; check the indentation."
-            ) from None
-        except ValidationError as error:
-            problems = explain(error)
-            count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-            raise ProjectError(f"{file}: {count}.", fix="Correct each line.", problems=problems) from None
-        return cls(root.resolve(), settings, load_pack(settings.pack))
-
-    @cached_property
-    def workspace(self) -> Workspace:
-        return Workspace(self.root / ".residency")
-
-    @cached_property
-    def key(self) -> bytes:
-        """The project's secret key; refused where it is not the one that earlier runs used."""
-        identity = self.root / IDENTITY_FILE
-        try:
-            known = (
-                json.loads(identity.read_text()) if identity.exists() else {"id": fingerprint({"root": str(self.root)})}
-            )
-            key = project_key(known["id"], known_fingerprint=known.get("key"))
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise StoreError(
-                f"{identity}: damaged; it says which key belongs to this project.",
-                fix="Put back a copy; or delete .residency, if everything that was made may be made anew.",
-            ) from None
-        if "key" not in known:
-            write_text(identity, json.dumps(known | {"key": key_fingerprint(key)}) + "\n")
-        return key
-
-    def task(self, name: str) -> TaskSettings:
-        return next(task for task in self.settings.tasks if task.name == name)
-
-    def prompt(self, task: TaskSettings) -> Prompt:
-        return Prompt.load(self.root, task)
 
 
 @dataclass
@@ -222,6 +96,7 @@ class Iteration:
     scores: list[Score] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
     calibration: dict[str, dict[str, Any]] = field(default_factory=dict)  # by task
+    released: Release | None = None
     verdict: GateResult | None = None
     pages: tuple[Path, Path] | None = None  # report.json, report.html
 
@@ -233,8 +108,8 @@ class Iteration:
         workspace = self.project.workspace
         if not self.only_recall:
             outcome = workspace.once(stage, whole, work)
-        elif (known := workspace.latest(stage, whole, whatever="code")) is not None:
-            outcome = known  # the past may have been made by another version of the code
+        elif (known := workspace.latest(stage, whole, whatever=("code", "verdicts"))) is not None:
+            outcome = known  # made by another version of the code perhaps, and before the latest verdicts
         else:
             raise Untold(
                 f"{stage}: not run yet with these settings and inputs.",
@@ -247,11 +122,6 @@ class Iteration:
     def data(self) -> str:
         """Hash over the curated documents."""
         return fingerprint([as_plain(document) for document in self.documents])
-
-    @property
-    def deidentified(self) -> str:
-        """Hash of the de-identified documents, on which a privacy officer decides."""
-        return self.runs[self.project.settings.curate[0].step].hash("documents")
 
     @cached_property
     def terminology(self) -> Terminology | None:
@@ -323,10 +193,10 @@ def recall(project: Project) -> Iteration:
     iteration = Iteration(project, Silent(), only_recall=True)
     try:
         for stage in STAGES.values():
-            if stage not in (gate, report):
+            if stage not in (release, gate, report):
                 stage(iteration)
     except Untold:
-        if not iteration.documents:
+        if not iteration.runs:
             raise
     return iteration
 
@@ -334,9 +204,9 @@ def recall(project: Project) -> Iteration:
 # --- curate -----------------------------------------------------------------------------------------------------
 
 
-def curate(iteration: Iteration) -> None:
-    """Files of the inbox become curated documents, one run a step. Raw text is read here and written nowhere."""
-    project = iteration.project
+def deidentify(iteration: Iteration) -> None:
+    """Files of the inbox go into the vault and come out as de-identified documents. Nothing else sees raw text."""
+    project, vault = iteration.project, iteration.project.vault
     problems = label_problems(project)
     if problems:
         shown = "; ".join(problems[:SHOWN])
@@ -345,16 +215,45 @@ def curate(iteration: Iteration) -> None:
             fix="Correct the label file, or the names in the project file.",
             problems=problems,
         )
-    inputs, total = inbox_fingerprint(project), None  # how many documents the files hold is known after the first step
-    documents: Callable[[], Iterable[Document | Dropped]] = lambda: raw_documents(project)  # noqa: E731
-    for step in project.settings.curate:
-        iteration.progress.begin(step.step, total)
-        identity = {"settings": step.model_dump(mode="json"), "inputs": inputs, "pack": project.pack.fingerprint()}
+    settings = project.settings.deidentify
+    iteration.progress.begin(settings.step)
+
+    def work(run: ActiveRun) -> None:
+        patients = TreatPatients(
+            vault=vault.path.parent,
+            vault_id=vault.id,
+            key=project.key,
+            settings=settings,
+            pack=str(project.pack.folder),
+            told=told_by_people(project),
+            second_reader=settings.policy.review.second_reader,
+        )
+        advance = iteration.progress.advance
+        deidentify_inbox(run, vault, raw_documents(project), patients, workers=cores(), advance=advance)
+
+    identity = {
+        "settings": settings.model_dump(mode="json", exclude={"policy": {"review": set(LIMITS)}}),
+        "inputs": inbox_fingerprint(project),
+        "pack": project.pack.fingerprint(),
+        "vault": [vault.id, vault.state().forgotten],
+        "verdicts": judged_places(project.workspace.ledger.decisions()),
+    }
+    outcome = iteration.once(settings.step, plain(identity), work, CURATION_CODE)
+    iteration.progress.end(_flow(outcome), reused=outcome.reused)
+
+
+def curate(iteration: Iteration) -> None:
+    """De-identified documents become curated ones, one run a step."""
+    project = iteration.project
+    outcome = iteration.runs[project.settings.deidentify.step]
+    for step in project.settings.curate[1:]:
+        inputs = outcome.ref("documents")
+        documents = partial(outcome.read, "documents", Document)
+        iteration.progress.begin(step.step, inputs.count)
+        identity = {"settings": step.model_dump(mode="json"), "inputs": inputs.hash, "pack": project.pack.fingerprint()}
         outcome = iteration.once(step.step, identity, curation(iteration, step, documents), CURATION_CODE)
         iteration.progress.end(_flow(outcome), reused=outcome.reused)
-        inputs, total = outcome.hash("documents"), outcome.ref("documents").count
-        documents = partial(outcome.read, "documents", Document)
-    iteration.documents = [record for record in documents() if isinstance(record, Document)]
+    iteration.documents = outcome.read("documents", Document)
     if not iteration.documents:
         raise ProjectError("curate: no document is left.", fix="Look at the reasons: residency check.")
 
@@ -368,35 +267,42 @@ def label_problems(project: Project) -> tuple[str, ...]:
 
 
 def raw_documents(project: Project) -> Iterator[Document | Dropped]:
-    """What the inbox holds: patients known by a pseudonym only, and no column of the experts that no task asks for."""
+    """What the inbox holds, without the columns of the experts that no task asks for."""
     wanted = {task.answer for task in project.settings.tasks} | {project.settings.split.stratify}
     for record in ingest(project.settings.sources, project.settings.labels, project.root):
         if isinstance(record, Document):
             answers = {column: cell for column, cell in record.answers.items() if column in wanted}
-            record = replace(record, patient=pseudonym(project.key, record.patient), answers=answers)
+            record = replace(record, answers=answers)
         yield record
 
 
+def told_by_people(project: Project) -> Feedback:
+    """People's verdicts on spans, with the texts that they are about, from the vault."""
+    decisions = project.workspace.ledger.decisions()
+    known = set(project.vault.ids(TREATMENT))
+    judged = [document for document in judged_places(decisions) if document in known]
+    texts = {document: raw_document(project.vault, document).text for document in judged}
+    was = {document: treatment(project.vault, document).found for document in judged}
+    return feedback(decisions, texts, was)
+
+
 def curation(
-    iteration: Iteration, step: Step, documents: Callable[[], Iterable[Document | Dropped]]
+    iteration: Iteration, step: Step, documents: Callable[[], Iterable[Document]]
 ) -> Callable[[ActiveRun], None]:
     """The work of one step: every document that comes in goes out, changed or not, or is dropped with a reason."""
-    tools = Tools(key=iteration.project.key, seed=iteration.project.settings.seed, pack=iteration.project.pack)
+    tools = Tools(
+        key=iteration.project.vault.surrogate_key, seed=iteration.project.settings.seed, pack=iteration.project.pack
+    )
 
     def work(run: ActiveRun) -> None:
         came: dict[str, int] = {}  # document id -> hash of the text that came in
-        unreadable = changed = 0
+        changed = 0
         with run.writer("documents", Document) as kept, run.writer("dropped", Dropped) as dropped:
 
             def incoming() -> Iterator[Document]:
-                nonlocal unreadable
                 for record in documents():
-                    if isinstance(record, Dropped):
-                        unreadable += 1
-                        dropped.add(record)
-                    else:
-                        came[record.id] = hash(record.text)
-                        yield record
+                    came[record.id] = hash(record.text)
+                    yield record
 
             for record in step(incoming(), tools):
                 iteration.progress.advance()
@@ -407,10 +313,32 @@ def curation(
                     original = record.id if record.id in came else record.parents[0]
                     changed += hash(record.text) != came[original]
                     kept.add(record)
-        lost = dropped.count - unreadable
-        run.facts.update(came=len(came), kept=kept.count, dropped=lost, changed=changed, unreadable=unreadable)
+        run.facts.update(came=len(came), kept=kept.count, dropped=dropped.count, changed=changed, unreadable=0)
 
     return work
+
+
+# --- release ----------------------------------------------------------------------------------------------------
+
+
+def release(iteration: Iteration) -> None:
+    """The privacy officer's gate: training sees the documents once people have read enough of them, if the policy
+    asks for it. The evidence is written either way."""
+    project, settings = iteration.project, iteration.project.settings.deidentify
+    iteration.progress.begin("release")
+    iteration.released = judge_release(
+        project.settings.name, settings, iteration.runs[settings.step], project.vault,
+        project.workspace.ledger.decisions(),
+        review=f"residency review --deidentified --who NAME --project {project.root}",
+    )  # fmt: skip
+    page = write_evidence(iteration.released.evidence(), project.root)
+    iteration.progress.end(f"{iteration.released.standing}, {page.name}")
+    if settings.policy.review.before_training and iteration.released.standing is not Standing.GO:
+        raise GateRefused(
+            f"The text is not released for training: {iteration.released.reason}",
+            fix=f"{iteration.released.next_step} The evidence: {page}",
+            verdict=iteration.released.standing,
+        )
 
 
 # --- split ------------------------------------------------------------------------------------------------------
@@ -481,6 +409,7 @@ def tune(iteration: Iteration) -> None:
                 fix="Bring more labeled patients, or change the fractions under split in the project file.",
             )
     training = [example for task in settings.tasks for example in questions(iteration, task, Split.TRAIN)]
+    training += written_differently(iteration)
     validation = [example for task in settings.tasks for example in questions(iteration, task, Split.VALIDATION)]
     iteration.progress.begin("tune")
 
@@ -493,6 +422,7 @@ def tune(iteration: Iteration) -> None:
             progress=partial(_show_tick, iteration.progress),
         )  # fmt: skip
         run.keep_folder("adapter", adapter.folder, adapter.sha256)
+        run.facts[TRAINED] = sorted({example.patient for example in (*training, *validation)})
 
     identity = {
         "inputs": fingerprint([as_plain(example) for example in (*training, *validation)]),
@@ -501,6 +431,29 @@ def tune(iteration: Iteration) -> None:
     }
     outcome = iteration.once("tune", identity, work, TRAINING_CODE)
     iteration.progress.end(f"{len(training)} examples, adapter {outcome.hash('adapter')[:12]}", reused=outcome.reused)
+
+
+def written_differently(iteration: Iteration) -> list[Example]:
+    """Questions about other versions of the training patients' texts, where the project asks for them."""
+    settings = iteration.project.settings
+    if settings.augment is None:
+        return []
+    trained = iteration.patients(Split.TRAIN)
+    origin: dict[str, str] = {}  # id of a version -> id of the document that it is a version of
+    versions: list[Document] = []
+    for document in iteration.documents:
+        if document.patient in trained:
+            for version in augment(document, settings.augment, iteration.project.pack, seed=settings.seed):
+                origin[version.id] = document.id
+                versions.append(version)
+    examples: list[Example] = []
+    for task in settings.tasks:
+        ranked = iteration.candidates.get(task.name, {})
+        candidates = {name: ranked[document] for name, document in origin.items() if document in ranked}
+        question = Question(labels=iteration.labels[task.name], candidates=candidates, instruct=False)
+        made = make_examples(versions, task, iteration.project.prompt(task), question, iteration.split_of)
+        examples += (replace(example, origin=Origin.SYNTHETIC) for example in made)
+    return examples
 
 
 def _show_tick(progress: Progress, tick: Tick) -> None:
@@ -664,14 +617,16 @@ def gate(iteration: Iteration) -> None:
     """The policy, written before the numbers were known, is held against the evidence and people's decisions."""
     iteration.progress.begin("gate")
     decisions = iteration.project.workspace.ledger.decisions()
+    released = iteration.released
     task_of = {p.id: p.task for answers in iteration.predictions.values() for p in answers if p.system == System.TUNED}
     evidence = GateEvidence(
         scores=iteration.scores,
         comparisons=iteration.comparisons,
         reviews=Counter(task_of[subject] for subject in {d.subject for d in decisions} if subject in task_of),
-        deidentification_reviewed=any(d.subject == iteration.deidentified and d.verdict == APPROVED for d in decisions),
+        deidentification=released.standing if released else None,
+        deidentification_reason=released.reason if released else "",
         review_step=f"Run: `residency review {{task}} --who NAME --project {iteration.project.root}`.",
-        deidentification_step=f"Run: `residency review --deidentified --who NAME --project {iteration.project.root}`.",
+        deidentification_step=released.next_step if released else "",
     )
     iteration.verdict = decide(iteration.project.settings.gate, evidence)
     iteration.progress.end(iteration.verdict.verdict)
@@ -688,8 +643,7 @@ def told(iteration: Iteration) -> Told:
     """What the stages left, for the account."""
     project, settings = iteration.project, iteration.project.settings
     steps = [step.step for step in settings.curate]
-    ledger = project.workspace.ledger
-    assert iteration.verdict is not None  # the gate comes before the report
+    assert iteration.verdict is not None and iteration.released is not None  # both come before the report
     return Told(
         project=settings.name,
         about=project.pack.settings.about,
@@ -709,13 +663,15 @@ def told(iteration: Iteration) -> Told:
         calibration=iteration.calibration,
         find=iteration.finder,
         verdict=iteration.verdict,
-        reviewed=SAMPLE if any(d.subject == iteration.deidentified for d in ledger.decisions()) else 0,
+        released=iteration.released,
     )
 
 
 STAGES: dict[str, Callable[[Iteration], None]] = {
+    "deidentify": deidentify,
     "curate": curate,
     "split": split,
+    "release": release,
     "tune": tune,
     "evaluate": evaluate,
     "score": score,

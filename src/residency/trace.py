@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from residency.errors import ProjectError
-from residency.records import Document, Dropped, Example, Prediction, Split
-from residency.story import Iteration, Project, questions, recall
+from residency.intake import RAW, raw_document
+from residency.project import Project
+from residency.records import Document, Dropped, Example, Prediction, Source, Split
+from residency.story import Iteration, questions, recall
 
 NEAREST = 5  # training examples named
 
@@ -37,6 +39,7 @@ class Trace:
 
     asked: str
     document: Document
+    source: Source  # as the vault knows it: the document's own name may be hidden
     steps: tuple[tuple[str, str], ...]  # curation step -> what it did to the document
     split: str
     predictions: tuple[Prediction, ...] = ()
@@ -59,6 +62,7 @@ def trace_record(root: Path, record: str) -> Trace:
     return Trace(
         asked=record,
         document=document,
+        source=_source(project, document),
         steps=tuple(_steps(iteration, document)),
         split=iteration.split_of.get(document.patient, ""),
         predictions=tuple(predictions),
@@ -66,6 +70,12 @@ def trace_record(root: Path, record: str) -> Trace:
         adapter=iteration.runs["tune"].hash("adapter") if "tune" in iteration.runs else "",
         nearest=tuple(_nearest(iteration, example, document, examples)) if example else (),
     )
+
+
+def _source(project: Project, document: Document) -> Source:
+    """The file that the document was read from, as the vault knows it; its own record where the vault has forgotten."""
+    raw = document.parents[0]
+    return raw_document(project.vault, raw).source if raw in set(project.vault.ids(RAW)) else document.source
 
 
 def _unknown(iteration: Iteration, record: str) -> ProjectError:

@@ -123,7 +123,9 @@ def test_without_any_review_the_next_step_is_exact():
 
 def test_de_identification_needs_a_person():
     assert verdict(DEIDENTIFIED).verdict is OPEN
-    assert verdict(DEIDENTIFIED, deidentification_reviewed=True).verdict is GO
+    assert verdict(DEIDENTIFIED, deidentification="GO", deidentification_reason="all read").verdict is GO
+    refused = verdict(DEIDENTIFIED, deidentification="NO-GO", deidentification_reason="too many missed")
+    assert refused.verdict is NO_GO and refused.reason == "too many missed"
 
 
 @pytest.mark.parametrize(

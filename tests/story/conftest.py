@@ -24,13 +24,17 @@ TASKS = [
     {"name": "findings", "kind": "extract", "answer": "findings", "prompt": "prompts/findings.jinja", "max_tokens": 24},
     {"name": "summary", "kind": "generate", "answer": "summary", "prompt": "prompts/summary.jinja", "max_tokens": 12},
 ]
+POLICY = {
+    "based_on": "expert_determination",
+    "review": {"before_training": False, "second_reader": 0, "quasi_identifiers": ["diagnosis"]},
+}
 PROJECT = {
     "name": "small",
     "pack": "neurology",
     "sources": [{"path": "inbox"}],
     "labels": {"path": "labels.csv"},
     "curate": [
-        {"step": "deidentify", "entities": False, "answers": ["summary"]},
+        {"step": "deidentify", "entities": False, "answers": ["summary"], "policy": POLICY},
         {"step": "cleanse"},
         {"step": "deduplicate"},
         {"step": "extract"},

@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 from residency.cli import app
 from residency.errors import ProjectError, ResidencyError, StoreError
 from residency.folder import check_project, new_project
+from residency.project import Project
 from residency.run.progress import Silent
-from residency.story import Project, run_project
+from residency.story import run_project
 
 
 def problems_of(root):

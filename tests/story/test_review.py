@@ -6,9 +6,18 @@ from typer.testing import CliRunner
 from residency.cli import app
 from residency.errors import ProjectError
 from residency.evaluate.gate import GateVerdict
-from residency.review import answers_to_judge, decide, documents_to_approve, open_review
+from residency.project import Project
+from residency.review import (
+    answers_to_judge,
+    decide,
+    documents_to_read,
+    open_review,
+    record_reading,
+    record_release,
+    sample_of_output,
+)
 from residency.run.progress import Silent
-from residency.story import Project, run_project
+from residency.story import run_project
 
 GATE = {
     "lines": [
@@ -43,7 +52,10 @@ def test_the_gate_goes_once_people_have_decided(reviewed):
     for item in answers_to_judge(project, "diagnose")[:3]:
         decide(project, item.subject, "correct", who="Ann")
     assert run_project(reviewed, Silent()).verdict.verdict is GateVerdict.INCONCLUSIVE
-    decide(project, documents_to_approve(project).subject, "approved", who="Pat")
+    for document in documents_to_read(project):
+        record_reading(project, document, [], [], who="Pat")
+    assert run_project(reviewed, Silent()).verdict.verdict is GateVerdict.INCONCLUSIVE
+    record_release(project, approve=True, who="Pat")
     assert run_project(reviewed, Silent()).verdict.verdict is GateVerdict.GO
 
 
@@ -51,8 +63,8 @@ def test_a_refusal_does_not_open_the_gate(reviewed):
     project = open_review(reviewed)
     for item in answers_to_judge(project, "diagnose"):
         decide(project, item.subject, "wrong", who="Ann")
-    decide(project, documents_to_approve(project).subject, "refused", who="Pat")
-    assert run_project(reviewed, Silent()).verdict.verdict is GateVerdict.INCONCLUSIVE
+    record_release(project, approve=False, who="Pat")
+    assert run_project(reviewed, Silent()).verdict.verdict is GateVerdict.NO_GO
 
 
 def test_the_terminal_takes_keys_and_says_what_to_run_next(reviewed):
@@ -65,10 +77,10 @@ def test_the_terminal_takes_keys_and_says_what_to_run_next(reviewed):
     assert verdicts == ["correct", "wrong"]
 
 
-def test_only_documents_of_the_de_identified_set_are_shown_with_their_replaced_places(reviewed):
-    sample = documents_to_approve(open_review(reviewed))
-    assert len(sample.documents) == 20 and sample.of == 40
-    assert all(spans and "Vandermolen" not in text for text, spans in sample.documents)
+def test_whoever_releases_a_set_sees_documents_with_their_replaced_places(reviewed):
+    sample = sample_of_output(open_review(reviewed), 20)
+    assert len(sample) == 20
+    assert all(document.spans and "Vandermolen" not in document.text for document in sample)
 
 
 def test_a_decision_without_a_name_and_an_unknown_task_are_refused(reviewed):

@@ -6,10 +6,16 @@ import sqlite3
 import zipfile
 
 import pytest
+from typer.testing import CliRunner
 
+from residency.cli import app
+from residency.datacard import describe_data, write_card
 from residency.errors import ProjectError, StoreError
+from residency.exchange import export_tasks, import_annotations
+from residency.project import Project
+from residency.records import Origin, Split
 from residency.run.progress import Silent
-from residency.story import STAGES, Project, run_project
+from residency.story import STAGES, questions, run_project, written_differently
 from residency.trace import trace_record
 
 
@@ -186,3 +192,62 @@ def test_a_ledger_can_be_read_with_any_tool(told):
     connection.close()
     assert states == {"done"}
     assert not zipfile.is_zipfile(root / "report.html")
+
+
+def test_the_dataset_card_counts_what_there_is_and_says_what_lacks(told):
+    root, iteration = told
+    card = describe_data(Project.open(root), enough=30)
+    assert (card.documents, card.patients) == (40, 40)
+    diagnose, findings, summary = card.tasks
+    assert sum(diagnose.examples.values()) == 40 and diagnose.unanswered == 0
+    trained = diagnose.examples["train"]
+    assert diagnose.lacks == 30 - trained and findings.lacks == summary.lacks == diagnose.lacks
+    assert [one.lacks for one in diagnose.classes] == sorted(
+        (15 - one.examples for one in diagnose.classes), reverse=True
+    )
+    assert sum(one.examples for one in diagnose.classes) == trained
+    assert card.verdict.startswith("Not enough: diagnose lacks")
+    assert describe_data(Project.open(root), enough=5).verdict.startswith("Enough")
+    as_json, page = write_card(card, root)
+    assert json.loads(as_json.read_text())["data"] == iteration.data == card.data
+    assert "| Alpha disease | 20 | 20 |" in page.read_text() and "Vandermolen" not in page.read_text()
+    shown = CliRunner().invoke(app, ["data", "--enough", "30", "-p", str(root)])
+    assert shown.exit_code == 0 and "lacks" in shown.output and "dataset.md" in shown.output
+
+
+def test_documents_go_to_label_studio_and_annotations_come_back_as_a_label_file(told, tmp_path):
+    root, _ = told
+    project = Project.open(root)
+    count, config = export_tasks(project, tmp_path / "tasks.json")
+    tasks = json.loads((tmp_path / "tasks.json").read_text())
+    assert count == len(tasks) == 40 and "Alpha disease" in config.read_text()
+    assert "Vandermolen" not in (tmp_path / "tasks.json").read_text()
+    for number, task in enumerate(tasks):  # a second annotator, who disagrees on two
+        other = json.loads(json.dumps(task["annotations"][0]))
+        other["completed_by"] = {"email": "ann"}
+        for result in other["result"]:
+            if result["from_name"] == "diagnose" and number < 2:
+                result["value"]["choices"] = ["Something else"]
+        task["annotations"].append(other)
+    (tmp_path / "back.json").write_text(json.dumps(tasks))
+    done = import_annotations(project, tmp_path / "back.json", tmp_path / "annotations.csv")
+    assert done.annotations == 80 and set(done.annotators) == {"residency", "ann"}
+    assert 0.8 < done.agreement["diagnose"] < 1
+    rows = (tmp_path / "annotations.csv").read_text().splitlines()
+    assert rows[0] == "report,patient,annotator,diagnosis,findings,summary" and len(rows) == 81
+    assert "Ataxia [HP:0001251] present" in rows[1]
+    shown = CliRunner().invoke(app, ["import", str(tmp_path / "no.json"), "-p", str(root)])
+    assert isinstance(shown.exception, ProjectError)
+
+
+def test_training_texts_are_written_differently_and_held_out_ones_are_not(make_project):
+    augmenting = {"copies": 2, "names": 1.0, "sections": 1.0, "typos": 0.1}
+    iteration = run_project(make_project(augment=augmenting), Silent(), until="release")
+    examples = written_differently(iteration)
+    assert examples and {example.split for example in examples} == {Split.TRAIN}
+    assert {example.origin for example in examples} == {Origin.SYNTHETIC}
+    originals = {e.id: e for task in iteration.project.settings.tasks for e in questions(iteration, task, Split.TRAIN)}
+    assert not originals.keys() & {example.id for example in examples}
+    for task in iteration.project.settings.tasks:
+        golds = {json.dumps(e.gold) for e in originals.values() if e.task == task.name}
+        assert {json.dumps(e.gold) for e in examples if e.task == task.name} <= golds

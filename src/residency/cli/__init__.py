@@ -10,7 +10,7 @@ Everything heavy is imported inside the commands, so that help is there at once.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -79,26 +79,168 @@ def why(
 def review(
     task: Annotated[str | None, typer.Argument(help="Task whose answers to judge.", metavar="TASK")] = None,
     deidentified: Annotated[
-        bool, typer.Option("--deidentified", help="Read a sample of the documents instead.")
+        bool, typer.Option("--deidentified", help="Read raw documents: what did de-identification miss?")
     ] = False,
+    doubtful: Annotated[bool, typer.Option("--doubtful", help="Judge the spans that it is unsure of.")] = False,
+    release: Annotated[bool, typer.Option("--release", help="Release or refuse the de-identified set.")] = False,
     who: Annotated[str, typer.Option(help="Your name, kept with every decision.", metavar="NAME")] = "",
     project: Folder = HERE,
 ) -> None:
-    """Judge answers, or approve the de-identification; the gate counts what people decided."""
-    from residency.cli.review import approve_documents, judge_answers
+    """Judge answers, or check the de-identification; the gates count what people decided."""
+    from residency.cli.review import judge_answers, judge_spans, read_documents, release_documents
     from residency.errors import ProjectError
     from residency.review import open_review
 
-    if not who.strip() or (task is None) != deidentified:
+    if not who.strip() or (task is None) != (deidentified or doubtful or release):
         raise ProjectError(
-            "review needs your name, and either a task or --deidentified.",
+            "review needs your name, and either a task or one of --deidentified, --doubtful, --release.",
             fix="For example: residency review diagnose --who 'Ann Example'",
         )
     opened = open_review(project)
-    if task is None:
-        approve_documents(opened, who)
-    else:
+    if task is not None:
         judge_answers(opened, task, who)
+    elif release:
+        release_documents(opened, who)
+    elif doubtful:
+        judge_spans(opened, who)
+    else:
+        read_documents(opened, who)
+
+
+@app.command()
+def deidentify(
+    source: Annotated[Path | None, typer.Argument(help="JSON lines with id, text, patient.", metavar="IN")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write.", metavar="OUT")] = None,
+    mode: Annotated[
+        Literal["surrogate", "tag", "generalize"], typer.Option(help="What is written in an identifier's place.")
+    ] = "surrogate",
+    policy: Annotated[
+        str, typer.Option(help="safe_harbor, expert_determination, limited_data_set, or a YAML file.", metavar="POLICY")
+    ] = "expert_determination",
+    evaluate: Annotated[
+        Path | None, typer.Option(help="Score against this file's known identifiers instead.", metavar="GOLD")
+    ] = None,
+    pack: Annotated[str, typer.Option(help="Domain pack: its vocabulary is no identifier.")] = "neurology",
+    organizations: Annotated[bool, typer.Option(help="Also hospitals, schools and employers.")] = True,
+    entities: Annotated[bool, typer.Option(help="Also the entities of the spaCy model; slower.")] = True,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores if not given.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out lines that cannot be read.")] = False,
+    project: Folder = HERE,
+) -> None:
+    """De-identify a file, or a project's inbox; or measure how well identifiers are found."""
+    from residency.cli.deidentify import deidentify_one_file, deidentify_project, evaluate_one_file, step
+    from residency.file_to_file import Options
+    from residency.run.pool import cores
+
+    if source is None and evaluate is None:
+        deidentify_project(project)
+        return
+    settings = step(policy, mode, organizations=organizations, entities=entities)
+    options = Options(pack=pack, workers=workers or cores(), skip_bad=skip_bad)
+    if evaluate is not None:
+        evaluate_one_file(evaluate, output, settings, options)
+    elif source is not None:
+        deidentify_one_file(source, output, settings, options)
+
+
+@app.command()
+def extract(
+    source: Annotated[Path | None, typer.Argument(help="JSON lines with id and text.", metavar="IN")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write.", metavar="OUT")] = None,
+    evaluate: Annotated[
+        Path | None, typer.Option(help="Score against this file's known findings instead.", metavar="GOLD")
+    ] = None,
+    pack: Annotated[str, typer.Option(help="Domain pack: its terminology is read.")] = "neurology",
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores if not given.")] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out lines that cannot be read.")] = False,
+) -> None:
+    """Read findings with their status from a file's texts, without a language model; or measure how well."""
+    from residency.cli.extract import evaluate_one_file, extract_one_file
+    from residency.file_to_file import Options
+    from residency.run.pool import cores
+
+    options = Options(pack=pack, workers=workers or cores(), skip_bad=skip_bad)
+    if evaluate is not None:
+        evaluate_one_file(evaluate, output, options)
+    else:
+        extract_one_file(source, output, options)
+
+
+@app.command()
+def data(
+    enough: Annotated[int, typer.Option(min=1, help="Training examples a task that would be enough.")] = 10_000,
+    project: Folder = HERE,
+) -> None:
+    """What the curated data is, and whether it is enough; writes dataset.md."""
+    from residency.cli.render import show_data
+    from residency.datacard import describe_data, write_card
+    from residency.project import Project
+
+    opened = Project.open(project)
+    card = describe_data(opened, enough=enough)
+    show_data(card, write_card(card, opened.root)[1])
+
+
+@app.command("export")
+def export_(
+    target: Annotated[Path, typer.Argument(help="Where to write the tasks.", metavar="OUT.json")],
+    project: Folder = HERE,
+) -> None:
+    """Write the curated documents as Label Studio tasks, with a labelling configuration beside them."""
+    from residency.cli.render import show_exported
+    from residency.exchange import export_tasks
+    from residency.project import Project
+
+    show_exported(target, *export_tasks(Project.open(project), target))
+
+
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="JSON that Label Studio exported.", metavar="IN.json")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Label file to write.")] = Path("annotations.csv"),
+    project: Folder = HERE,
+) -> None:
+    """Read Label Studio's annotations into a label file, with the annotators' agreement."""
+    from residency.cli.render import show_imported
+    from residency.exchange import import_annotations
+    from residency.project import Project
+
+    show_imported(import_annotations(Project.open(project), source, output))
+
+
+@app.command()
+def forget(
+    patient: Annotated[str, typer.Argument(help="The id in the label file, or the pseudonym.", metavar="PATIENT")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    project: Folder = HERE,
+) -> None:
+    """Take a patient out of everything that the project holds, and name every dataset and adapter that saw them."""
+    from residency.cli.vault import forget_one
+    from residency.project import Project
+
+    forget_one(Project.open(project), patient, ask=not yes)
+
+
+vault = typer.Typer(help="The encrypted store of raw text.", no_args_is_help=True)
+app.add_typer(vault, name="vault")
+
+
+@vault.command()
+def show(project: Folder = HERE) -> None:
+    """What the vault holds, in numbers."""
+    from residency.cli.vault import show_state
+    from residency.project import Project
+
+    show_state(Project.open(project))
+
+
+@vault.command()
+def rotate(project: Folder = HERE) -> None:
+    """Seal the vault with a new project key; surrogates stay as they are."""
+    from residency.cli.vault import rotate_key
+    from residency.project import Project
+
+    rotate_key(Project.open(project))
 
 
 @app.command()
@@ -126,7 +268,7 @@ def main() -> None:
 
         if not isinstance(error, ResidencyError):
             raise
-        from residency.cli.render import show_error
+        from residency.cli.render import exit_status, show_error
 
         show_error(error)
-        sys.exit(2)
+        sys.exit(exit_status(error))

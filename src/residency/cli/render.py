@@ -7,14 +7,17 @@ Covers: rendering. Does not cover: deciding; every word about a result comes fro
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from residency.errors import ProjectError, ResidencyError
-from residency.evaluate.gate import EXIT_STATUS
+from residency.datacard import LACKING_SHOWN, DataCard
+from residency.errors import GateRefused, ProjectError, ResidencyError
+from residency.evaluate.gate import EXIT_STATUS, GateVerdict
+from residency.exchange import Imported
 from residency.folder import Checked, NewProject
 from residency.models.catalogue import Catalogue
 from residency.story import Iteration
@@ -31,6 +34,11 @@ def show_error(error: ResidencyError) -> None:
     for problem in error.problems if isinstance(error, ProjectError) else ():
         err.print(f"  - {escape(problem)}")
     err.print(escape(error.fix))
+
+
+def exit_status(error: ResidencyError) -> int:
+    """2 for a mistake; where a gate refused, what the gate's verdict stands for."""
+    return EXIT_STATUS[GateVerdict(error.verdict)] if isinstance(error, GateRefused) else 2
 
 
 def show_new_project(made: NewProject) -> None:
@@ -101,7 +109,7 @@ def show_trace(trace: Trace) -> None:
     out.print(f"document {document.id}, report {document.key}, patient {document.patient}")
     for step, what in trace.steps:
         out.print(f"  {step:<12} {what}")
-    out.print(f"source   {document.source.place}  sha256 {document.source.sha256[:16]}")
+    out.print(f"source   {escape(trace.source.place)}  sha256 {trace.source.sha256[:16]}")
     if trace.adapter:
         out.print(f"adapter  {trace.adapter[:16]}")
     if trace.nearest:
@@ -109,6 +117,36 @@ def show_trace(trace: Trace) -> None:
         for near in trace.nearest:
             table.add_row(near.example, near.key, near.source, str(near.shared), escape(str(near.gold)[:60]))
         out.print(table)
+
+
+def show_data(card: DataCard, page: Path) -> None:
+    """The answer first; then the classes that lack most."""
+    out.print(escape(card.verdict))
+    out.print(f"{card.documents:,} documents of {card.patients:,} patients.")
+    for task in card.tasks:
+        sides = ", ".join(f"{count:,} {side}" for side, count in task.examples.items())
+        out.print(f"{task.task}: {sides}")
+        lacking = [one for one in task.classes if one.lacks]
+        if lacking:
+            table = Table("class", "patients", "training examples", "lacks")
+            for one in lacking[:LACKING_SHOWN]:
+                table.add_row(escape(one.label), str(one.patients), str(one.examples), str(one.lacks))
+            out.print(table)
+            if len(lacking) > LACKING_SHOWN:
+                out.print(f"and {len(lacking) - LACKING_SHOWN} classes more")
+    out.print(f"The whole card: {page}")
+
+
+def show_exported(target: Path, count: int, config: Path) -> None:
+    out.print(f"{target}: {count} tasks, de-identified text. {config}: the labelling configuration.")
+
+
+def show_imported(done: Imported) -> None:
+    who = f"{len(done.annotators)} annotators" if len(done.annotators) != 1 else "1 annotator"
+    out.print(f"{done.file}: {done.annotations} annotations by {who}.")
+    for task, alpha in done.agreement.items():
+        shown = "not measured: no two annotators on one document" if alpha is None else f"{alpha:.2f}"
+        out.print(f"{task}: agreement (Krippendorff's alpha) {shown}")
 
 
 def show_models(catalogue: Catalogue) -> None:

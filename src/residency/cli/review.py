@@ -2,7 +2,8 @@
 
 In: items, keys. Out: decisions in the ledger.
 
-Covers: judging answers, approving a de-identified sample; stopping whenever one likes. Does not cover: pages.
+Covers: judging answers; reading raw documents and naming what was missed; judging doubtful spans; releasing a set of
+de-identified documents; stopping whenever one likes. Does not cover: pages, blind reading.
 """
 
 from __future__ import annotations
@@ -10,15 +11,39 @@ from __future__ import annotations
 import typer
 from rich.console import Console
 from rich.panel import Panel
+from rich.table import Table
 from rich.text import Text
 
+from residency.curate.deidentify.feedback import Place
+from residency.curate.deidentify.labels import Identifier
+from residency.curate.deidentify.recall import in_percent
+from residency.errors import ProjectError
+from residency.project import Project
 from residency.records import Span
-from residency.review import REFUSED, Judgment, Sample, answers_to_judge, decide, documents_to_approve
-from residency.story import APPROVED, Project
+from residency.release import Release
+from residency.review import (
+    Doubtful,
+    Judgment,
+    ToRead,
+    answers_to_judge,
+    check_label,
+    decide,
+    documents_to_read,
+    doubtful_spans,
+    places_of,
+    record_reading,
+    record_release,
+    record_span,
+    sample_of_output,
+    standing,
+)
 
 out = Console(soft_wrap=False, highlight=False)
 KEYS = {"c": Judgment.CORRECT, "w": Judgment.WRONG, "x": Judgment.CRITICAL}
 PROMPT = "[c]orrect  [w]rong  [x] critically wrong  [s]kip  [q]uit"
+READING = "Missed? CLASS text  |  no identifier? -number  |  Enter: read to the end  |  s: skip  q: quit"
+SPAN = "[y] identifier  [n] none  [c] another class  [s]kip  [q]uit"
+SHOWN_BEFORE_RELEASE = 5  # de-identified documents; the bounds come from the raw ones that were read
 
 
 def judge_answers(project: Project, task: str, who: str) -> int:
@@ -38,35 +63,150 @@ def judge_answers(project: Project, task: str, who: str) -> int:
     return judged
 
 
-def approve_documents(project: Project, who: str) -> bool:
-    """Shows a sample of de-identified documents, then asks for one verdict on the whole set."""
-    sample = documents_to_approve(project)
-    for number, (text, spans) in enumerate(sample.documents, 1):
-        out.print(Panel(_marked(text, spans), title=f"document {number} of {len(sample.documents)}"))
-        if _ask("[n]ext  [q]uit", ["n", "q"]) == "q":
-            return False
-    key = _ask(
-        f"Is any identifier of a real person left?  [a]pprove the {sample.of} documents  [r]efuse  [q]uit", "arq"
-    )
+def read_documents(project: Project, who: str) -> int:
+    """Shows raw documents with the machine's spans until the person stops; the number read."""
+    done = 0
+    out.print(f"Classes: {', '.join(Identifier)}. The text is real: see that nobody looks over your shoulder.")
+    for read in documents_to_read(project):
+        out.print(Panel(_numbered(read), title=f"document {read.document}"))
+        answer = _reading(read)
+        if answer is None:
+            break
+        if answer:
+            record_reading(project, read, *answer, who=who)
+            done += 1
+            now = standing(project)
+            out.print(f"{now.recall.read} of {now.recall.documents} read: {now.reason}")
+    out.print(f"{done} documents read.")
+    show_standing(standing(project))
+    return done
+
+
+def judge_spans(project: Project, who: str) -> int:
+    """Shows doubtful spans in their context until the person stops; the number judged."""
+    judged = 0
+    for doubtful in doubtful_spans(project):
+        out.print(Panel(_in_context(doubtful), title=f"{doubtful.span.label}?  {doubtful.why}"))
+        key = _ask(SPAN, ["y", "n", "c", "s", "q"])
+        if key == "q":
+            break
+        if key == "s":
+            continue
+        label = {"y": doubtful.span.label, "n": ""}.get(key)
+        record_span(project, doubtful, _class() if label is None else label, who=who)
+        judged += 1
+    out.print(f"{judged} spans judged; they count from the next run on: residency run --project {project.root}")
+    return judged
+
+
+def release_documents(project: Project, who: str) -> bool:
+    """Shows the evidence and some de-identified documents, then asks for one verdict on the whole set."""
+    now = standing(project)
+    for number, document in enumerate(sample_of_output(project, SHOWN_BEFORE_RELEASE), 1):
+        out.print(Panel(_marked(document.text, document.spans), title=f"de-identified document {number}"))
+    show_standing(now)
+    key = _ask(f"Release the {now.recall.documents} documents for training?  [a]pprove  [r]efuse  [q]uit", "arq")
     if key == "q":
         return False
-    return _record(project, sample, APPROVED if key == "a" else REFUSED, who)
+    decision = record_release(project, approve=key == "a", who=who)
+    out.print(f"Recorded: {decision.verdict}. Run again: residency run --project {project.root}")
+    return key == "a"
 
 
-def _record(project: Project, sample: Sample, verdict: str, who: str) -> bool:
-    decide(project, sample.subject, verdict, who=who, why=f"{len(sample.documents)} of {sample.of} documents read")
-    out.print(f"Recorded: {verdict}. Run again: residency run --project {project.root}")
-    return verdict == APPROVED
+def show_standing(now: Release) -> None:
+    """The bounds so far, and what they lack."""
+    table = Table("class", "in all", "reviewed", "missed", "missed at most", "limit", "")
+    for row in now.recall.rows:
+        name = row.label if len(row.classes) == 1 else f"{row.label} ({', '.join(row.classes)})"
+        counts = (str(row.occurs), str(row.reviewed), str(row.missed))
+        table.add_row(name, *counts, in_percent(row.bound), f"{100 * row.limit:.6g}%", row.standing)
+    out.print(table)
+    out.print(f"{now.standing}: {now.reason}")
+    if now.next_step:
+        out.print(f"Next: {now.next_step}")
+
+
+def _reading(read: ToRead) -> tuple[list[Place], list[Place]] | tuple[()] | None:
+    """What the person missed and refused; empty where the document was skipped, None where the person stops."""
+    missed: list[Place] = []
+    wrong: list[Place] = []
+    while True:
+        line = _line(READING)
+        if line in ("q", None):
+            return None
+        if line == "s":
+            return ()
+        if not line:
+            return missed, wrong
+        problem = _note(line, read, missed, wrong)
+        out.print(problem or f"{len(missed)} missed, {len(wrong)} no identifiers.")
+
+
+def _note(line: str, read: ToRead, missed: list[Place], wrong: list[Place]) -> str:
+    """Takes one line of a reading; what is wrong with it, or nothing."""
+    if line.startswith("-"):
+        number = int(line[1:]) if line[1:].isdigit() else 0
+        if not 1 <= number <= len(read.spans):
+            return f"There is no span {line[1:]}: they go from 1 to {len(read.spans)}."
+        span = read.spans[number - 1]
+        wrong.append(Place(span.start, span.end, span.label))
+        return ""
+    label, _, part = line.partition(" ")
+    try:
+        check_label(label.upper())
+    except ProjectError as error:
+        return str(error)
+    places = [p for p in places_of(read.text, part, label.upper()) if not any(p.overlaps(s) for s in read.spans)]
+    missed += places
+    return "" if places else "That stands nowhere in this document outside what was found; copy it as it is written."
+
+
+def _class() -> str:
+    while True:
+        line = _line("Class")
+        if line is None:
+            raise typer.Abort
+        label = line.upper()
+        try:
+            check_label(label)
+        except ProjectError as error:
+            out.print(str(error))
+        else:
+            return label
 
 
 def _ask(prompt: str, keys: list[str] | str) -> str:
     while True:
-        try:
-            key: str = typer.prompt(prompt).strip().lower()[:1]
-        except typer.Abort:  # the input ended: what was decided is kept
+        answer = _line(prompt)
+        if answer is None:  # the input ended: what was decided is kept
             return "q"
-        if key in list(keys):
-            return key
+        if answer.lower()[:1] in list(keys):
+            return answer.lower()[:1]
+
+
+def _line(prompt: str) -> str | None:
+    """One line of input; None where the input has ended."""
+    try:
+        answer: str = typer.prompt(prompt, default="", show_default=False)
+    except typer.Abort:
+        return None
+    return answer.strip()
+
+
+def _numbered(read: ToRead) -> Text:
+    """The text with the machine's spans marked, each with its number and class."""
+    shown = Text()
+    position = 0
+    for number, span in enumerate(read.spans, 1):
+        shown.append(read.text[position : span.start])
+        shown.append(read.text[span.start : span.end], style="reverse")
+        shown.append(f"\u00b7{number} {span.label}", style="dim")
+        position = span.end
+    return shown.append(read.text[position:])
+
+
+def _in_context(doubtful: Doubtful) -> Text:
+    return Text.assemble(doubtful.before, (doubtful.text, "reverse"), doubtful.after)
 
 
 def _marked(text: str, spans: tuple[Span, ...]) -> Text:

@@ -123,7 +123,7 @@ class ReviewsAtLeast(Settings):
 
 
 class DeidentificationReviewed(Settings):
-    """A person must have approved a sample of the de-identified texts."""
+    """People must have read enough de-identified texts for the policy's bounds, and released them."""
 
     rule: Literal["deidentification_reviewed"] = "deidentification_reviewed"
 
@@ -159,7 +159,8 @@ class GateEvidence:
     scores: Sequence[Score]
     comparisons: Sequence[Comparison]
     reviews: Mapping[str, int] = field(default_factory=dict)  # task -> answers that a person has judged
-    deidentification_reviewed: bool = False
+    deidentification: str | None = None  # GO, NO-GO or INCONCLUSIVE; None where nobody looked
+    deidentification_reason: str = ""
     review_step: str = "Have an expert judge answers of {task} in the review."
     deidentification_step: str = (
         "Have the privacy officer read a sample of the de-identified texts and record the verdict."
@@ -303,10 +304,12 @@ def _judge_reviews(line: ReviewsAtLeast, evidence: GateEvidence) -> LineResult:
 
 
 def _judge_deidentification(line: DeidentificationReviewed, evidence: GateEvidence) -> LineResult:
-    title = "de-identified texts reviewed by a person"
-    if evidence.deidentification_reviewed:
-        return LineResult(line=line, title=title, verdict=GateVerdict.GO, reason="A verdict is recorded.")
-    return _inconclusive(line, title, "No verdict is recorded.", evidence.deidentification_step)
+    title = "de-identified texts read and released by people"
+    if evidence.deidentification is None:
+        return _inconclusive(line, title, "No verdict is recorded.", evidence.deidentification_step)
+    verdict = GateVerdict(evidence.deidentification)
+    step = "" if verdict is GateVerdict.GO else evidence.deidentification_step
+    return LineResult(line=line, title=title, verdict=verdict, reason=evidence.deidentification_reason, next_step=step)
 
 
 def _find_score(evidence: GateEvidence, task: str, system: str, metric: str) -> Score | None:

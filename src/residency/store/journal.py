@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -28,15 +28,20 @@ class Journal(Generic[Record]):
         self._adapter: TypeAdapter[Record] = TypeAdapter(kind)
 
     def read(self) -> list[Record]:
-        """All whole records; cuts off a torn end, so that appending goes on from a whole line."""
+        """All whole records, at once."""
+        return list(self.records())
+
+    def records(self) -> Iterator[Record]:
+        """All whole records, one after another; cuts off a torn end first, so that appending goes on from a whole
+        line."""
         if not self.path.exists():
-            return []
-        content = self.path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            with self.path.open("rb+") as file:
-                file.truncate(len(whole))
-        return [self._adapter.validate_python(json.loads(line)) for line in whole.splitlines()]
+            return
+        with self.path.open("rb+") as file:
+            whole = sum(len(line) for line in file if line.endswith(b"\n"))
+            file.truncate(whole)
+            file.seek(0)
+            for line in file:
+                yield self._adapter.validate_python(json.loads(line))
 
     def append(self, records: Iterable[Record]) -> None:
         """Adds records and waits until the disk has them."""

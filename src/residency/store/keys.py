@@ -1,12 +1,15 @@
 """The project's secret key: 32 random bytes, kept outside the project folder.
 
-In: the project's identity. Out: the key.
+In: the project's identity. Out: the key; the wrapper that seals the vault's keys with it; a new key in its place.
 
-Covers: a key file with mode 0600 in the user's configuration folder, a key given in the environment,
-the clear refusal when the key of an existing workspace is lost.
-Does not cover: encryption of raw text (the vault comes with the de-identification stage's review), key services.
+Covers: a key file with mode 0600 in the user's configuration folder, a key given in the environment, a key that
+a command prints (password manager, command line of a key service), the clear refusal when the key of an existing
+workspace is lost, rotation that may be killed at any moment, the interface behind which a key service fits.
+Does not cover: copies of a key file in backups (rotate, then destroy them), memory of a running process, commands
+that ask a person (they run without a terminal), losing the key: what it protects is then lost as well.
 
-Surrogates, date shifts and patient pseudonyms are keyed with it: with another key they cannot be linked.
+Surrogates and date shifts are keyed with it, or with a key of the vault that it protects: with another key they
+cannot be linked.
 """
 
 from __future__ import annotations
@@ -16,14 +19,82 @@ import hmac
 import os
 import re
 import secrets
+import shlex
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
+
+from filelock import FileLock, Timeout
 
 from residency.errors import StoreError
 from residency.places import key_folder
-from residency.store.files import disk_errors
+from residency.store.files import disk_errors, sync_folder, write_text
 
 KEY_BYTES = 32
-ENVIRONMENT = "RESIDENCY_KEY"
+NONCE_BYTES = 12  # 96 bits, what AES-GCM is made for (NIST SP 800-38D, 8.2.2)
+ENVIRONMENT = "RESIDENCY_KEY"  # wins over the command, which wins over the file
+COMMAND = "RESIDENCY_KEY_COMMAND"
+NEW_ENVIRONMENT = "RESIDENCY_NEW_KEY"  # read by a rotation only
+COMMAND_SECONDS = 30.0  # chosen by us: a key service answers in one or two
+
+
+class KeyWrapper(Protocol):
+    """Seals keys with a key that it does not give away: the project key here, or a key service."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells two wrapping keys apart without telling anything about them."""
+
+    def wrap(self, key: bytes, about: bytes) -> bytes:
+        """Seals ``key``; only ``unwrap`` with the same ``about`` opens it."""
+
+    def unwrap(self, wrapped: bytes, about: bytes) -> bytes:
+        """Opens what ``wrap`` sealed; StoreError if it was altered, is about something else, or has another key."""
+
+
+class LocalWrapper:
+    """AES-256-GCM under a key derived (HKDF-SHA256) from the project key, which so serves no two purposes."""
+
+    def __init__(self, project_key: bytes) -> None:
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+        derive = HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=b"residency vault key wrapping 1")
+        self._cipher = AESGCM(derive.derive(project_key))
+        self._fingerprint = key_fingerprint(project_key)
+
+    @property
+    def fingerprint(self) -> str:
+        return self._fingerprint
+
+    def wrap(self, key: bytes, about: bytes) -> bytes:
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, key, about)
+
+    def unwrap(self, wrapped: bytes, about: bytes) -> bytes:
+        from cryptography.exceptions import InvalidTag
+
+        try:
+            return self._cipher.decrypt(wrapped[:NONCE_BYTES], wrapped[NONCE_BYTES:], about)
+        except (InvalidTag, ValueError):  # ValueError: too short to hold a nonce
+            raise StoreError(
+                "A wrapped key was altered, or belongs to another project key.",
+                fix="Run the same command again; if it stays so, put back the last good copy of the vault.",
+            ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """A rotation under way. ``next_step`` is what the user must do after it, empty where nothing is left to do."""
+
+    old: bytes = field(repr=False)
+    new: bytes = field(repr=False)
+    next_step: str = ""
 
 
 def key_path(project_id: str) -> Path:
@@ -31,9 +102,21 @@ def key_path(project_id: str) -> Path:
     return key_folder() / f"{project_id}.key"
 
 
+def new_key_path(project_id: str) -> Path:
+    """Where a rotation keeps the new key until everything is sealed with it."""
+    return key_folder() / f"{project_id}.key.new"
+
+
 def project_key(project_id: str, *, known_fingerprint: str | None) -> bytes:
-    """The key of a project; a new one only if no earlier run used one (``known_fingerprint`` is None)."""
+    """The key of a project; a new one only if no earlier run used one (``known_fingerprint`` is None).
+
+    ``known_fingerprint`` comes from the vault where there is one (``Vault.fingerprint_at``): it changes in the same
+    transaction as the keys in the vault, so that it says after a kill whether a rotation took place. If the new key
+    of an interrupted rotation is the known one, it becomes the project's key file here.
+    """
     place, key = _find(project_id)
+    if known_fingerprint is not None and place == str(key_path(project_id)) and not _is(key, known_fingerprint):
+        key = _finish_rotation(project_id, known_fingerprint) or key
     if key is None:
         if known_fingerprint is not None:
             raise StoreError(
@@ -42,10 +125,11 @@ def project_key(project_id: str, *, known_fingerprint: str | None) -> bytes:
             )
         key = secrets.token_bytes(KEY_BYTES)
         keep_key(project_id, key)
-    if known_fingerprint is not None and not hmac.compare_digest(key_fingerprint(key), known_fingerprint):
+    if known_fingerprint is not None and not _is(key, known_fingerprint):
         raise StoreError(
             f"{place}: this is not the key that the workspace was made with.",
-            fix="Put the right key back; or start a new project folder, if the old surrogates may be given up.",
+            fix="Put the right key back (after a rotation: the new one); or start a new project folder, "
+            "if the old surrogates may be given up.",
         )
     return key
 
@@ -69,16 +153,160 @@ def key_fingerprint(key: bytes) -> str:
     return hmac.new(key, b"residency key fingerprint", hashlib.sha256).hexdigest()[:16]
 
 
-def _find(project_id: str) -> tuple[str, bytes | None]:
-    given = os.environ.get(ENVIRONMENT)
-    if given is not None:
-        return f"environment variable {ENVIRONMENT}", _parse(given, f"environment variable {ENVIRONMENT}")
+@contextmanager
+def key_rotation(project_id: str, *, known: Callable[[], str | None]) -> Iterator[Rotation]:
+    """Gives the old and a new key; the block seals everything with the new one, and then the new one stays.
+
+        with key_rotation(project_id, known=lambda: Vault.fingerprint_at(folder)) as keys:
+            vault.rotate(LocalWrapper(keys.new))
+
+    ``known`` reads the fingerprint that the vault has at that moment. The new key is on disk before the block
+    begins and replaces the old one only after ``known`` tells of it: after a kill at any moment, the key that the
+    vault needs is in one of the two files, and ``project_key`` finds it. The new key of a rotation that did not
+    come that far protects nothing; the next rotation throws it away. (Not ``project_key``: a process that looked
+    at the vault a moment ago would throw away the key of a rotation that was just finished.)
+    """
+    with _rotating_alone(project_id):
+        _settle(project_id, known())
+        old = project_key(project_id, known_fingerprint=known())
+        rotation = _begin(project_id, old)
+        yield rotation
+        if known() != key_fingerprint(rotation.new):
+            raise StoreError(
+                f"{key_folder()}: the key of project {project_id} was not rotated; the old one stays.",
+                fix="Run the same command again.",
+            )
+        _settle(project_id, known())
+
+
+def _begin(project_id: str, old: bytes) -> Rotation:
+    given = os.environ.get(NEW_ENVIRONMENT)
+    if given is None and _source() is not None:
+        raise StoreError(
+            f"The project key is given by {_source()}; a new one cannot be put there from here.",
+            fix=f"Set {NEW_ENVIRONMENT} to the new key ({2 * KEY_BYTES} random hexadecimal digits) and run the same "
+            "command again.",
+        )
+    new = secrets.token_bytes(KEY_BYTES) if given is None else _parse(given, f"environment variable {NEW_ENVIRONMENT}")
+    if hmac.compare_digest(new, old):
+        raise StoreError(
+            f"Environment variable {NEW_ENVIRONMENT}: this is the old key.",
+            fix=f"Set it to {2 * KEY_BYTES} new random hexadecimal digits.",
+        )
+    if _source() is not None:
+        return Rotation(old, new, f"Let {_source()} give the new key from now on, then destroy the old one.")
+    write_text(new_key_path(project_id), new.hex() + "\n")
+    return Rotation(old, new)
+
+
+def _finish_rotation(project_id: str, known: str) -> bytes | None:
+    """The new key of a rotation, if everything is sealed with it already."""
+    new = _read(new_key_path(project_id))
+    if new is None:  # the rotating process may have moved it a moment ago
+        new = _read(key_path(project_id))
+    if not _is(new, known):
+        return None
+    with suppress(Timeout), _lock(project_id):  # held: the rotating process lives and does it itself
+        _settle(project_id, known)
+    return new
+
+
+def _settle(project_id: str, known: str | None) -> None:
+    """One key file out of two: the known one. Call under the lock."""
+    path, beside = key_path(project_id), new_key_path(project_id)
+    new = _read(beside)
+    if new is None or known is None:
+        return
+    with disk_errors(path):
+        if _is(_read(path), known):
+            beside.unlink()
+        elif _is(new, known):
+            os.replace(beside, path)
+            sync_folder(path.parent)
+
+
+@contextmanager
+def _rotating_alone(project_id: str) -> Iterator[None]:
+    lock = _lock(project_id)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise StoreError(
+            f"{lock.lock_file}: another process is rotating this key.",
+            fix="Wait until it ends, then run the same command again.",
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _lock(project_id: str) -> FileLock:
     path = key_path(project_id)
-    if not path.exists():
-        return str(path), None
-    if path.stat().st_mode & 0o077:
+    with disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return FileLock(f"{path}.lock", timeout=0, mode=0o600)
+
+
+def _is(key: bytes | None, fingerprint: str) -> bool:
+    return key is not None and hmac.compare_digest(key_fingerprint(key), fingerprint)
+
+
+def _source() -> str | None:
+    """What gives the key instead of the key file, if anything does."""
+    return next((f"environment variable {name}" for name in (ENVIRONMENT, COMMAND) if name in os.environ), None)
+
+
+def _find(project_id: str) -> tuple[str, bytes | None]:
+    place = _source()
+    if place is None:
+        path = key_path(project_id)
+        return str(path), _read(path)
+    if ENVIRONMENT in os.environ:
+        return place, _parse(os.environ[ENVIRONMENT], place)
+    return place, _parse(_printed_by(os.environ[COMMAND], place), f"{place}: what the command printed")
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        mode, text = path.stat().st_mode, path.read_text(encoding="ascii", errors="replace")
+    except FileNotFoundError:
+        return None
+    except PermissionError:
+        raise StoreError(f"{path}: the key cannot be read.", fix="Give this user, and no other, read access.") from None
+    if mode & 0o077:
         raise StoreError(f"{path}: others than its owner may read the key.", fix=f"Run: chmod 600 {path}")
-    return str(path), _parse(path.read_text(encoding="ascii", errors="replace"), str(path))
+    return _parse(text, str(path))
+
+
+def _printed_by(command: str, place: str) -> str:
+    """What the command writes to its standard output. No error names a part of the command: it may hold a secret."""
+    fix = f"Run the command by hand: it must print {2 * KEY_BYTES} hexadecimal digits, and ask nothing."
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        raise StoreError(f"{place}: not a command line; a quote is not closed.", fix=fix) from None
+    if not words:
+        raise StoreError(f"{place}: empty.", fix=fix)
+    try:
+        # A session of its own: what the command itself started can be ended with it.
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+    except (OSError, ValueError):
+        raise StoreError(f"{place}: the program cannot be started.", fix=fix) from None
+    with process:
+        try:
+            printed, _ = process.communicate(timeout=COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise StoreError(f"{place}: no answer within {COMMAND_SECONDS:g} seconds.", fix=fix) from None
+        finally:
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode != 0:
+        raise StoreError(f"{place}: the command failed with exit status {process.returncode}.", fix=fix)
+    return printed.decode("ascii", errors="replace")
 
 
 def _parse(text: str, place: str) -> bytes:

@@ -12,7 +12,7 @@ Migrations are plain functions, applied in order; the number applied is kept in 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,10 +138,10 @@ class Ledger:
             connection.execute(RUNS.delete().where(RUNS.c.key == run.key))
             connection.execute(RUNS.insert().values(**values))
 
-    def forget_runs(self) -> None:
-        """Removes all runs; decisions stay."""
+    def forget_runs(self, *, keep: Sequence[str] = ()) -> None:
+        """Removes all runs but those of the stages ``keep``; decisions stay."""
         with self._writing() as connection:
-            connection.execute(RUNS.delete())
+            connection.execute(RUNS.delete().where(RUNS.c.stage.not_in(keep)))
 
     def decide(self, decision: Decision) -> None:
         """Appends a person's decision."""

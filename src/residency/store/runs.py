@@ -12,7 +12,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -124,11 +124,21 @@ class Workspace:
         finally:
             lock.release()
 
-    def clear(self) -> None:
-        """Deletes what all runs made, and that they were; people's decisions stay."""
-        self.ledger.forget_runs()
-        for name in ("artifacts", "runs", "adapters"):
+    def clear(self, *, keep: Sequence[str] = ()) -> None:
+        """Deletes what all runs made, and that they were; people's decisions stay, and adapters if ``keep`` names the
+        stage that makes them."""
+        self.ledger.forget_runs(keep=keep)
+        kept = {
+            row.outputs[name]["folder"]
+            for row in self.ledger.runs()
+            for name in row.outputs
+            if "folder" in row.outputs[name]
+        }
+        for name in ("artifacts", "runs"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
+        for folder in self.folder.glob("adapters/*"):
+            if folder.relative_to(self.folder).as_posix() not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def find(self, stage: str, identity: Mapping[str, Any]) -> Outcome | None:
         """The finished run with this identity, if all of its outputs are still there."""
@@ -137,10 +147,11 @@ class Workspace:
             return None
         return Outcome(row, reused=True, workspace=self)
 
-    def latest(self, stage: str, identity: Mapping[str, Any], *, whatever: str) -> Outcome | None:
-        """The last finished run whose identity differs at most in the entry ``whatever``, e.g. the code version."""
+    def latest(self, stage: str, identity: Mapping[str, Any], *, whatever: Sequence[str]) -> Outcome | None:
+        """The last finished run whose identity differs at most in the entries ``whatever``, e.g. the code version."""
+        open_entries = dict.fromkeys(name for name in whatever if name in identity)
         for row in reversed(self.ledger.runs(stage)):
-            same = {**row.identity, whatever: None} == plain_data({**identity, whatever: None})
+            same = {**row.identity, **open_entries} == plain_data({**identity, **open_entries})
             if same and row.state == "done" and all(self._there(output) for output in row.outputs.values()):
                 return Outcome(row, reused=True, workspace=self)
         return None

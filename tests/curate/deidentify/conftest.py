@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from residency.curate.deidentify import Detector
@@ -18,3 +20,16 @@ def tools() -> Tools:
 @pytest.fixture(scope="session")
 def detector(tools: Tools) -> Detector:
     return default_detector(tools.pack)
+
+
+@pytest.fixture(scope="session")
+def found(detector: Detector) -> Callable[..., list[list[tuple[str, str]]]]:
+    """What is found in each of one patient's texts, as (text of the span, label)."""
+
+    def read(*texts: str) -> list[list[tuple[str, str]]]:
+        return [
+            [(text[s.start : s.end], str(s.label)) for s in spans]
+            for text, spans in zip(texts, detector(texts), strict=True)
+        ]
+
+    return read

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from residency.curate.deidentify.evaluation import evaluate_deidentification, wilson
+from residency.curate.deidentify.evaluation import Level, Tally, evaluate_deidentification, wilson
 from residency.records import Span
 
 TEXT = "Dr. Brennan saw her on 03/04/2019 for ataxia."
@@ -22,28 +22,51 @@ def spans(*places: tuple[int, int, str]):
 
 def test_finding_everything_scores_one() -> None:
     result = evaluate_deidentification([GOLD], spans((4, 11, "NAME"), (23, 33, "DATE")))
-    assert (result.recall, result.precision, result.f(1), result.findings_altered) == (1.0, 1.0, 1.0, 0)
+    for level in Level:
+        row = result.row(level=level)
+        assert (row.recall, row.precision, row.f(1), row.f(2)) == (1.0, 1.0, 1.0, 1.0)
+    assert result.findings_altered == 0
 
 
 def test_finding_nothing_scores_zero_recall() -> None:
-    assert evaluate_deidentification([GOLD], spans()).recall == 0.0
+    assert evaluate_deidentification([GOLD], spans()).row().recall == 0.0
 
 
 def test_half_a_name_with_the_wrong_class_counts_by_characters() -> None:
     result = evaluate_deidentification([GOLD], spans((4, 8, "DATE"), (23, 33, "DATE"), (38, 44, "NAME")))
-    rows = {row.label: row for row in result.rows}
-    assert rows["NAME"].recall == pytest.approx(4 / 7)
-    assert rows["NAME"].recall_with_label == 0.0
-    assert rows["ALL"].whole == 1
-    assert result.recall == pytest.approx(14 / 17)
-    assert result.precision == pytest.approx(14 / 20)
+    assert result.row("NAME").recall == pytest.approx(4 / 7)
+    assert result.row("NAME").recall_with_label == 0.0
+    assert result.row("NAME").precision == 0.0  # the only span called a name is a finding
+    assert result.row("DATE").precision == 1.0  # its characters are identifiers, whatever their class
+    assert result.row(level=Level.SPAN).counts.covered == 1
+    assert result.row().recall == pytest.approx(14 / 17)
+    assert result.row().precision == pytest.approx(14 / 20)
     assert result.findings_altered == 1
+
+
+def test_words_and_spans_are_counted_as_such() -> None:
+    result = evaluate_deidentification([GOLD], spans((4, 8, "NAME"), (23, 33, "DATE")))
+    # Known words: Brennan, 03 / 04 / 2019. Half of Brennan is found, which finds the word, but not the span.
+    assert result.row(level=Level.TOKEN).counts.known == 6
+    assert result.row(level=Level.TOKEN).recall == 1.0
+    assert result.row("NAME", Level.SPAN).recall == 0.0
+    assert result.row("NAME", Level.SPAN).precision == 1.0
+    assert result.row(level=Level.SPAN).recall == 0.5
+
+
+def test_tallies_of_parts_add_up_to_the_tally_of_the_whole() -> None:
+    detect = spans((4, 8, "NAME"), (23, 33, "DATE"), (38, 44, "NAME"))
+    whole, first, second = Tally(), Tally(), Tally()
+    for tally in (whole, first, whole, second):
+        tally.add(GOLD, detect([TEXT])[0])
+    first.merge(second)
+    assert first.evaluation().plain() == whole.evaluation().plain()
 
 
 def test_f2_weighs_recall_more() -> None:
     result = evaluate_deidentification([GOLD], spans((4, 11, "NAME")))
     recall, precision = 7 / 17, 1.0
-    assert result.f(2) == pytest.approx(5 * precision * recall / (4 * precision + recall))
+    assert result.row().f(2) == pytest.approx(5 * precision * recall / (4 * precision + recall))
 
 
 def test_wilsons_interval_is_the_published_one() -> None:

@@ -1,11 +1,12 @@
 """Dates: finding them in every form, reading them, and writing another date in the same form.
 
-In: text. Out: spans; a ``WrittenDate`` that knows which digits and words are day, month and year.
+In: text. Out: spans; a ``WrittenDate`` that knows which digits and words are day, month and year; None for the
+dates of loose_dates.py, which are found and not read.
 
-Covers: day-month-year in any order, with any separator, month names of English, Spanish, French and German,
-ordinals, two-digit years, weekdays and times of day that belong to the date, months with and without a year,
-day and month alone where the words before show a date. Does not cover: bare years and weekdays (they may
-stay), holidays, "three weeks ago", dates spelled out in words.
+Covers: day-month-year in any order, with any separator, month names (calendar_words.py), ordinals, two-digit
+years, weekdays and times of day that belong to the date, the stamps of machines, months with and without a year,
+day and month alone where the words before show a date. Does not cover: bare years and weekdays (they may stay),
+"three weeks ago".
 """
 
 from __future__ import annotations
@@ -16,41 +17,25 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from residency.curate.deidentify.calendar_words import MONTH, MONTHS, around_months
 from residency.curate.deidentify.labels import Identifier
+from residency.curate.deidentify.loose_dates import find_loose_dates
 from residency.records import Span
 
-_MONTHS = {
-    name: number
-    for number, names in enumerate(
-        (
-            "january jan enero janvier januar jänner",
-            "february feb febr febrero février fevrier februar",
-            "march mar marzo mars märz maerz",
-            "april apr abril avril avr",
-            "may mayo mai",
-            "june jun junio juin juni",
-            "july jul julio juillet juli",
-            "august aug agosto août aout",
-            "september sept sep septiembre setiembre septembre",
-            "october oct octubre octobre oktober okt",
-            "november nov noviembre novembre",
-            "december dec diciembre décembre decembre dezember dez dic",
-        ),
-        1,
-    )
-    for name in names.split()
-}
-_MONTH = r"(?P<month_name>" + "|".join(sorted(_MONTHS, key=len, reverse=True)) + r")"
+_MONTH = rf"(?P<month_name>{MONTH})"
 _WEEKDAY = r"(?:(?P<weekday>mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?\.?,? +)?"
 _ORDINAL = r"(?P<ordinal>st|nd|rd|th|er|\.)?"
 _DAY = rf"(?P<day>0?[1-9]|[12]\d|3[01]){_ORDINAL}"
 _YEAR = r"(?P<year>(?:19|20)\d\d|'?\d\d)"
 _YEAR4 = r"(?P<year>(?:19|20)\d\d)"
+_ZONE = r"(?: ?(?:hrs|hours|h|am|pm|a\.m\.|p\.m\.|uhr|Z|UTC|GMT)|[+-]\d\d:?\d\d)?"
 _TIME = (
-    r"(?:(?:T|,? *at | +)(?:[01]?\d|2[0-3])[:h.]?[0-5]\d(?:[:.][0-5]\d)?(?: ?(?:hrs|hours|h|am|pm|uhr))?(?![\d/%]))?"
+    rf"(?:(?:T|,? *at | +)(?:(?:[01]?\d|2[0-3])[:h.]?[0-5]\d(?:[:.]?[0-5]\d(?:[.,]\d{{1,6}})?)?{_ZONE}|"
+    rf"(?:1[0-2]|[1-9]) ?[ap]m)(?![\d/%]))?"
 )
 _TIME_SURE = r"(?:T| *at | +)(?:[01]?\d|2[0-3]):[0-5]\d(?: ?(?:hrs|am|pm))?"
-_OPEN, _CLOSE = r"(?<![\w./^-])", r"(?![\w]|[-/.]\d)"
+_OPEN, _CLOSE = r"(?<![\w./^-])", r"(?![\w]|[-/.]\d| ?(?:mg|mcg|ml|units)\b)"
+_GAP = r"[ -]*(?:\n *)?"  # a line may end inside a date that has a year
 
 _FORMS = tuple(
     (name, re.compile(_OPEN + pattern + _CLOSE, re.IGNORECASE), score)
@@ -60,7 +45,17 @@ _FORMS = tuple(
             rf"{_YEAR4}(?P<s>[-/.])(?P<month>0?[1-9]|1[0-2])(?P=s)(?P<day>0?[1-9]|[12]\d|3[01]){_TIME}",
             0.97,
         ),
-        ("compact", rf"{_YEAR4}(?P<month>0[1-9]|1[0-2])(?P<day>0[1-9]|[12]\d|3[01]){_TIME}", 0.9),
+        (
+            "year_month_name_day",
+            rf"{_YEAR4}[-/, ]{{1,2}}{_MONTH}\.?[-/ ](?P<day>0?[1-9]|[12]\d|3[01])(?P<ordinal>st|nd|rd|th)?{_TIME}",
+            0.95,
+        ),
+        (
+            "compact",
+            rf"{_YEAR4}(?P<month>0[1-9]|1[0-2])(?P<day>0[1-9]|[12]\d|3[01])"
+            rf"(?:[0-2]\d[0-5]\d(?:[0-5]\d(?:\.\d{{1,6}})?)?(?:[+-]\d{{4}})?|{_TIME})",
+            0.9,
+        ),
         (
             "numeric",
             rf"(?P<first>0?[1-9]|[12]\d|3[01])(?P<s>[-/.]) ?(?P<second>0?[1-9]|[12]\d|3[01])(?P=s) "
@@ -68,12 +63,17 @@ _FORMS = tuple(
             0.93,
         ),
         (
+            "numeric_spaced",
+            rf"(?P<first>0?[1-9]|[12]\d|3[01]) ?(?P<s>/) ?(?P<second>0?[1-9]|[12]\d|3[01]) ?/ ?{_YEAR}{_TIME}",
+            0.9,
+        ),
+        (
             "day_month_year",
             rf"{_WEEKDAY}(?:the )?{_DAY}(?:[ ]+(?:of |de )?|[-/.]?){_MONTH}\.?(?:[ ]+(?:of |de "
-            rf")?|[-/, .]+|,? *){_YEAR}{_TIME}",
+            rf")?|[-/, .]+|,? *(?:\n *)?){_YEAR}{_TIME}",
             0.97,
         ),
-        ("month_day_year", rf"{_WEEKDAY}{_MONTH}\.?[ -]*{_DAY}(?:,? +|[-/,] *){_YEAR}{_TIME}", 0.97),
+        ("month_day_year", rf"{_WEEKDAY}{_MONTH}\.?{_GAP}{_DAY}(?:,? +|[-/,] *|,? *\n *){_YEAR}{_TIME}", 0.97),
         ("day_month", rf"{_WEEKDAY}(?:the )?{_DAY}(?:[ ]+(?:of |de )?|[-/]?){_MONTH}\b{_TIME}", 0.9),
         (
             "month_day",
@@ -82,7 +82,7 @@ _FORMS = tuple(
             0.9,
         ),
         ("month_year", rf"{_MONTH}\.?(?:[ ]+(?:of |de )?|[-/, ]+){_YEAR}", 0.9),
-        ("slash_month_year", rf"(?P<month>0?[1-9]|1[0-2])/{_YEAR4}", 0.8),
+        ("slash_month_year", rf"(?P<month>0?[1-9](?=/)|0[1-9]|1[0-2])[-/]{_YEAR4}", 0.8),
         (
             "numeric_pair_time",
             rf"(?P<first>0?[1-9]|[12]\d|3[01])(?P<s>[-/.])(?P<second>0?[1-9]|[12]\d|3[01]){_TIME_SURE}",
@@ -130,12 +130,15 @@ class WrittenDate:
 def find_dates(text: str) -> list[Span]:
     """Every date; shorter readings of the same place are left out."""
     found: list[Span] = []
+    whole, named = [(0, len(text))], around_months(text)
     for name, pattern, score in _FORMS:
-        for match in pattern.finditer(text):
-            if _possible(match):
-                found.append(_span(match.start(), match.end(), score, name))
+        for start, end in named if "month_name" in pattern.groupindex else whole:
+            for match in pattern.finditer(text, start, end):
+                if _possible(match):
+                    found.append(_span(match.start(), match.end(), score, name))
     found.extend(_pairs(text))
     found.extend(_months_alone(text))
+    found.extend(find_loose_dates(text, named))
     return _longest(found)
 
 
@@ -153,6 +156,8 @@ def _possible(match: re.Match[str]) -> bool:
         and match.group().casefold().startswith(("may ", "mar "))
         and not match.group()[0].isupper()
     ):
+        if re.match(r" ?(?:or|to|times|x|-)\b", match.string[match.end() : match.end() + 8]):
+            return False  # "may 4 or 5 times"
         return (bool(groups.get("year")) and (len(groups["year"]) >= 4 or groups["year"].startswith("'"))) or bool(
             groups.get("day")
         )
@@ -242,7 +247,7 @@ def _written(text: str, match: re.Match[str], day_first: bool) -> WrittenDate | 
         groups["day" if by_day else "month"] = groups.pop("first")
         groups["month" if by_day else "day"] = groups.pop("second")
     pieces = sorted((match.start(name), match.end(name), kind or name) for name, kind in kinds.items())
-    month = _MONTHS[groups["month_name"].casefold()] if "month_name" in groups else int(groups["month"])
+    month = MONTHS[groups["month_name"].casefold()] if "month_name" in groups else int(groups["month"])
     day = int(groups["day"]) if "day" in groups else None
     year = _full_year(groups["year"]) if "year" in groups else None
     if day and day > calendar.monthrange(year or 2000, month)[1]:

@@ -19,21 +19,27 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from residency.curate.deidentify.codes import find_codes
+from residency.curate.deidentify.ages import find_ages
+from residency.curate.deidentify.contacts import find_contacts
 from residency.curate.deidentify.dates import find_dates
+from residency.curate.deidentify.eponyms import outside_knowledge
+from residency.curate.deidentify.keyed import find_fields
 from residency.curate.deidentify.labels import Identifier as Id
 from residency.curate.deidentify.lexicon import Lexicon, lexicon_for, spacy_model_folder
 from residency.curate.deidentify.names import find_names
 from residency.curate.deidentify.organizations import find_organizations
-from residency.curate.deidentify.places import find_places
+from residency.curate.deidentify.places import find_places, is_region
 from residency.curate.deidentify.propagate import propagate
 from residency.curate.deidentify.reading import Reading, read
 from residency.curate.deidentify.resolve import resolve
+from residency.curate.deidentify.shapes import find_shapes
+from residency.curate.deidentify.tables import find_cells
 from residency.packs import Pack
 from residency.records import Span
 
 if TYPE_CHECKING:
-    from presidio_analyzer import AnalyzerEngine, EntityRecognizer
+    from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerResult
+    from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
 
 LOWEST_SCORE = 0.5  # findings below are left alone; chosen by us on the development reports
 _BLOCK = 20_000  # characters read at once; keeps rules and spaCy linear on a book in one line
@@ -145,24 +151,24 @@ def detect(texts: Sequence[str], pack: Pack | None = None) -> list[list[Span]]:
 
 def default_detector(pack: Pack | None) -> Detector:
     """The detector without a team's own recognizers; built once for each pack and process."""
-    return _default_detector(str(pack.folder) if pack else None, _Held(pack))
+    return _default_detector(str(pack.folder) if pack else None, Held(pack))
 
 
-class _Held:
+class Held:
     """Carries an argument past a cache without being part of its key."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Held)
+        return isinstance(other, Held)
 
     def __hash__(self) -> int:
         return 0
 
 
 @lru_cache(maxsize=4)
-def _default_detector(folder: str | None, held: _Held) -> Detector:
+def _default_detector(folder: str | None, held: Held) -> Detector:
     return Detector(held.value)
 
 
@@ -171,7 +177,11 @@ def _analyzer(lexicon: Lexicon, recognizers: Iterable[EntityRecognizer], *, enti
 
     logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
     rules: dict[str, tuple[tuple[Id, ...], Rule]] = {
-        "codes": (tuple(id for id in Id if id not in (Id.NAME, Id.LOCATION, Id.DATE, Id.ORGANIZATION)), find_codes),
+        "fields": (tuple(Id), find_fields),
+        "shapes": (tuple(Id), find_shapes),
+        "contacts": ((Id.PHONE, Id.FAX, Id.EMAIL, Id.URL, Id.IP), find_contacts),
+        "tables": (tuple(Id), find_cells),
+        "ages": ((Id.AGE_OVER_89,), find_ages),
         "dates": ((Id.DATE,), find_dates),
         "names": ((Id.NAME,), lambda text: find_names(text, lexicon)),
         "places": ((Id.LOCATION,), lambda text: find_places(text, lexicon)),
@@ -181,9 +191,28 @@ def _analyzer(lexicon: Lexicon, recognizers: Iterable[EntityRecognizer], *, enti
     if entities:
         ours.append(_entity_recognizer(lexicon))
     registry = RecognizerRegistry(recognizers=[*ours, *recognizers], supported_languages=[_LANGUAGE])
+    # Only a team's recognizers name context words; without them, nobody reads the tokens.
+    with_context = bool(recognizers)
     return AnalyzerEngine(
-        registry=registry, nlp_engine=_spacy_engine(entities=entities), supported_languages=[_LANGUAGE]
+        registry=registry,
+        nlp_engine=_spacy_engine(entities=entities, tokens=with_context),
+        supported_languages=[_LANGUAGE],
+        context_aware_enhancer=None if with_context else _no_context(),
     )
+
+
+def _no_context() -> ContextAwareEnhancer:
+    from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
+
+    class NoContext(ContextAwareEnhancer):
+        """Our rules read their surroundings themselves; copying every finding to raise no score takes time."""
+
+        def enhance_using_context(
+            self, text: str, raw_results: list[RecognizerResult], *_: Any, **__: Any
+        ) -> list[RecognizerResult]:
+            return raw_results
+
+    return NoContext(0, 0, 0, 0)
 
 
 def _rule_recognizer(name: str, labels: Sequence[Id], rule: Rule) -> EntityRecognizer:
@@ -229,20 +258,26 @@ def _entity_recognizer(lexicon: Lexicon) -> EntityRecognizer:
             """The model is loaded by the engine."""
 
         def analyze(self, text: str, entities: list[str], nlp_artifacts: Any = None) -> list[RecognizerResult]:
+            credible = [
+                Span(start=entity.start_char, end=entity.end_char, label=entity.label_, score=_ENTITY_SCORE)
+                for entity in nlp_artifacts.entities
+                if entity.label_ in self.supported_entities
+                and _credible(entity.text, lexicon)
+                and not is_region(entity.text)
+            ]
             return [
                 RecognizerResult(
-                    entity.label_,
-                    entity.start_char,
-                    entity.end_char,
-                    _ENTITY_SCORE,
+                    entity.label,
+                    entity.start,
+                    entity.end,
+                    entity.score,
                     recognition_metadata={
                         RecognizerResult.RECOGNIZER_NAME_KEY: recognizer_name,
                         RecognizerResult.RECOGNIZER_IDENTIFIER_KEY: self.id,
                         "found_by": "spacy",
                     },
                 )
-                for entity in nlp_artifacts.entities
-                if entity.label_ in self.supported_entities and _credible(entity.text, lexicon)
+                for entity in outside_knowledge(text, credible)
             ]
 
     return EntityWithLexicon(supported_entities=["PERSON", "GPE"], name=recognizer_name, supported_language=_LANGUAGE)
@@ -261,7 +296,7 @@ def _credible(entity: str, lexicon: Lexicon) -> bool:
     ) and any(map(lexicon.is_name, words))
 
 
-def _spacy_engine(*, entities: bool) -> Any:
+def _spacy_engine(*, entities: bool, tokens: bool) -> Any:
     import spacy
     from presidio_analyzer.nlp_engine import NerModelConfiguration, NlpArtifacts, SpacyNlpEngine
 
@@ -280,8 +315,8 @@ def _spacy_engine(*, entities: bool) -> Any:
             return NlpArtifacts(
                 entities=list(doc.ents),
                 tokens=doc,
-                tokens_indices=[token.idx for token in doc],
-                lemmas=[token.lower_ for token in doc],
+                tokens_indices=[token.idx for token in doc] if tokens else [],
+                lemmas=[token.lower_ for token in doc] if tokens else [],
                 nlp_engine=self,
                 language=language,
                 scores=[_ENTITY_SCORE] * len(doc.ents),

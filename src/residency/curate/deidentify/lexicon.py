@@ -78,7 +78,6 @@ _LOCALES = (
 )
 # Census surnames rarer than this (per 100,000 people) are left out: the tail holds most words of English.
 _RAREST_SURNAME = 0.6
-_COMMON_SURNAME = 5.0  # per 100,000; surrogates are drawn from these
 _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
 _NOT_PROSE = re.compile(r"^(?:def|comment|synonym|name): (.*)$", re.MULTILINE)
 
@@ -96,11 +95,9 @@ class Lexicon:
     male: frozenset[str]
     surnames: frozenset[str]
     words: frozenset[str]  # ordinary or medical, seen in lower case
+    nouns: frozenset[str]  # of a dictionary, people and places among them
     safe: frozenset[str]  # the pack's terms that are never an identifier
     safe_phrases: re.Pattern[str] | None  # of more than one word
-    female_pool: tuple[str, ...]  # surrogates, with a first capital: names and nothing else
-    male_pool: tuple[str, ...]
-    surname_pool: tuple[str, ...]
 
     def is_name(self, word: str) -> bool:
         """Known as a given name or a surname."""
@@ -114,19 +111,19 @@ class Lexicon:
             return True
         return not self.is_name(folded) and any(base in self.words for base in _bases(folded))
 
+    def is_noun(self, word: str) -> bool:
+        """A noun of a dictionary, also inflected; names of well-known people and places are among them."""
+        folded = word.casefold()
+        return folded in self.nouns or any(base in self.nouns for base in _bases(folded))
+
+    def is_common(self, word: str) -> bool:
+        """A name that is read as a word first ("will", "may"); rarer words ("to rob") are not among them."""
+        folded = word.casefold()
+        return folded in _AMBIGUOUS or folded in _NEVER
+
     def never_name(self, word: str) -> bool:
         """No name at all, or only where nothing else is possible."""
         return word.casefold() in _NEVER
-
-    def pool_for(self, part: str) -> tuple[str, ...]:
-        """The surrogates that may stand for a part of a name, by what the part is known as."""
-        if part in self.female:
-            return self.female_pool
-        if part in self.male:
-            return self.male_pool
-        if part in self.given and part not in self.surnames:
-            return self.female_pool + self.male_pool
-        return self.surname_pool
 
     def is_particle(self, word: str) -> bool:
         """Part of a surname: van, de la, al, ..."""
@@ -151,8 +148,7 @@ def load_lexicon(safe_terms: Path | None, terminology: Path | None, lemmas: Path
     male_other, female_other, surnames_other = _other_countries()
     female, male = census.female | female_other, census.male | male_other
     safe = _safe_terms(safe_terms)
-    words = _lemmas(lemmas) | _prose(terminology)
-    no_pool = words | safe | _AMBIGUOUS | _NEVER
+    words = _lemmas(lemmas, "verb", "adj", "adv") | _prose(terminology)
     # A name that is a surname far more often than a given name counts as a surname only, and the other way round.
     return Lexicon(
         given=frozenset(male | female),
@@ -160,11 +156,9 @@ def load_lexicon(safe_terms: Path | None, terminology: Path | None, lemmas: Path
         male=frozenset(male - female - census.mostly_surnames),
         surnames=frozenset(census.surnames | surnames_other),
         words=frozenset(words),
+        nouns=frozenset(_lemmas(lemmas, "noun")),
         safe=frozenset(term for term in safe if " " not in term),
         safe_phrases=_phrases(term for term in safe if " " in term),
-        female_pool=_pool(census.female - male, census.surnames, no_pool),
-        male_pool=_pool(census.male - female, census.surnames, no_pool),
-        surname_pool=_pool(census.common_surnames, frozenset(male | female), no_pool),
     )
 
 
@@ -198,20 +192,11 @@ def _lemma_file() -> Path:
     return spacy_model_folder() / "lemmatizer" / "lookups" / "lookups.bin"
 
 
-def _pool(names: Iterable[str], other_kind: Iterable[str], no_pool: Iterable[str]) -> tuple[str, ...]:
-    """Names fit for surrogates: unmistakably names, of one kind, of ordinary length."""
-    kept = set(names) - set(other_kind) - set(no_pool)
-    return tuple(
-        sorted(name.capitalize() for name in kept if name.isascii() and name.isalpha() and 4 <= len(name) <= 10)
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _Census:
     male: set[str]
     female: set[str]
     surnames: set[str]
-    common_surnames: set[str]
     mostly_surnames: set[str]
 
 
@@ -232,7 +217,6 @@ def _census() -> _Census:
         male=male,
         female=female,
         surnames=set(surname_share),
-        common_surnames={name for name, share in surname_share.items() if share * 1000 >= _COMMON_SURNAME},
         mostly_surnames={name for name, share in surname_share.items() if share > 5 * given_share.get(name, 0)},
     )
 
@@ -278,8 +262,9 @@ def _safe_terms(path: Path | None) -> set[str]:
     return {line.casefold() for line in lines if line}
 
 
-def _lemmas(path: Path | None) -> set[str]:
-    """WordNet's verbs, adjectives and adverbs. Its nouns are left out: they hold names of people and places."""
+def _lemmas(path: Path | None, *parts: str) -> set[str]:
+    """WordNet's words of these parts of speech. Its nouns hold names of people and places and make no ordinary
+    word of a name; they only tell that a word is no misspelling."""
     if path is None or not path.is_file():
         return set()
     import srsly
@@ -287,7 +272,7 @@ def _lemmas(path: Path | None) -> set[str]:
 
     index = srsly.msgpack_loads(path.read_bytes())["lemma_index"]
     words: set[str] = set()
-    for part in ("verb", "adj", "adv"):
+    for part in parts:
         words.update(index.get(get_string_id(part), ()))
     return words
 

@@ -11,25 +11,31 @@ from __future__ import annotations
 import re
 
 _TITLE = (
-    r"(?:dr|drs|dra|doctor|prof|professor|mr|mrs|ms|miss|mx|sir|dame|rev|herr|frau|sr|"
+    r"(?:dr|drs|dra|doctor|fr|prof|professor|mr|mrs|ms|miss|mx|sir|dame|rev|herr|frau|sr|"
     r"sra|mme|mlle|monsieur|madame|señora?|don|doña)\b\.?"
 )
 _RELATIVE = (
-    r"(?:(?:great|step|half|foster|god)[- ]?)*(?:grand)?-?(?:mother|father|parents?|"
-    r"mum|mummy|mom|mommy|dad|daddy|brother|sister|sibling|twin|son|daughter|aunt|auntie|"
-    r"uncle|cousin|"
+    r"(?:(?:great|step|half|foster|god|ex|late|adoptive|birth)[- ]?)*(?:grand)?-?(?:mother|father|parents?|"
+    r"mum|mummy|mom|mommy|dad|daddy|(?:brother|sister|sibling|twin|son|daughter|aunt|auntie|"
+    r"uncle|cousin)s?|"
     r"nephew|niece|wife|husband|partner|spouse|fianc[ée]e?|boyfriend|girlfriend|guardian|"
     r"carer|caregiver|nan|nana|gran|granny|grandma|grandpa|grandad|gra[nd]{2}mother|"
     r"gra[nd]{2}father|"
-    r"madre|padre|mère|père|mutter|vater|hermana|hermano)"
+    r"madre|padre|mère|père|mutter|vater|hermana|hermano)(?:-in-law)?"
 )
 _ROLE = (
     r"(?:social worker|health visitor|(?:community|school|specialist|epilepsy|research|"
     r"charge|bedside|practice|staff|clinic) nurse|key worker|case (?:mgr|manager|worker)|"
     r"care coordinator|coordinator|"
     r"teacher|head teacher|therapist|physiotherapist|physio|psychologist|counsell?or|"
-    r"dieti[ct]ian|pharmacist|secretary|midwife|interpreter|caller|neighbou?r|friend|"
-    r"colleague|technologist|technician|advocate|chaplain)"
+    r"dieti[ct]ian|pharmacist|secretary|midwife|interpreter|translator|caller|neighbou?r|friend|"
+    r"colleague|technologist|technician|advocate|chaplain|nurse(?: practitioner)?|matron|judge|officer|detective|"
+    r"sergeant|sgt\.?|captain|capt\.?|lieutenant|lt\.?|coach|pastor|rabbi|imam|priest|principal|attorney|lawyer|"
+    r"solicitor|landlord|landlady|(?:room|flat|house|class|team)-?mate|boss|manager|babysitter|nanny|tutor|paramedic|"
+    r"registrar|resident|intern|fellow|surgeon|an[a]?esthetist|an[a]?esthesiologist|physician|clinician|"
+    r"(?:neuro|cardio|onco|uro|radio|patho|nephro|rheumato|endocrino|hemato|haemato|gastroentero|ophthalmo|"
+    r"dermato|gyna?eco|audio|immuno|hepato|pulmono)logist|psychiatrist|pa?ediatrician|geneticist|optometrist|"
+    r"orthodontist|dentist|podiatrist|chiropractor)"
 )
 _FIELD = (
     r"(?:patient(?: name)?|paciente|pt|name|nombre|full name|re|regarding|caller|from|"
@@ -45,7 +51,12 @@ _FIELD = (
     r"doctor|neurologist|radiologist|radiographer|consultant|registrar|resident|fellow|"
     r"intern|rn|nurse|tech|technologist|sonographer|reader|therapist|assessor|examiner|"
     r"supervisor|paramedic|practitioner|specialist|requester|scribe|dietitian|psychologist)|"
-    r"client|child|pupil|student|parent(?:/guardian|s)?|mother|father|guardian|carer|"
+    r"client|child|pupil|student|assistant|referring|ordering|recipient|sender|co-?signed by|copy to|"
+    r"insured|policy ?holder|responsible party|guarantor|spouse|wife|husband|partner|son|daughter|brother|sister|"
+    r"power of attorney|poa|(?:health ?care )?proxy|interpreter|translator|teacher|school nurse|social worker|"
+    r"(?:patient|pt|member|client|contact)[ _]name|patientname|patient'?s name|also known as|a\.?k\.?a\.?|alias|"
+    r"submitted by|entered by|recorded by|documented by|reviewed by|collected by|verified by|prepared by|approved by|"
+    r"parent(?:/guardian|s)?|mother|father|guardian|carer|"
     r"madre|padre|primary care provider|surgeon|anesthetist|nurse|named nurse|lead clinician)"
 )
 _MEETING = (
@@ -60,6 +71,44 @@ _MEETING = (
     r"\S+){0,4}? by|reviewed by|written by|reported by|performed by|verified by|prepared "
     r"by|signed by|authori[sz]ed by)"
 )
+_NAME_FIELD = (
+    r"(?:(?:first|last|middle|given|family|maiden|legal|preferred|birth|full|nick|user'?s)[ _-]?names?|surname|"
+    r"forenames?|vorname|nachname|apellidos?|nom(?: de famille)?|prénom|(?:given|family)(?==)|mother's maiden name)"
+)
+_GOES_BY = (
+    r"(?:goes by(?: the name(?: of)?)?|(?:prefers|likes|wishes|wants|asked) to be called|answers to|n[ée]e|"
+    r"preferred name is|poa is|proxy is)"
+)
+_NAMED = (
+    rf"(?:{_RELATIVE}|{_ROLE}|man|woman|boy|girl|child|baby|infant|person|lady|gentleman|(?:dog-)?walker|passer-?by|"
+    rf"dog|cat|pet)"
+    r" (?:is |was )?(?:named|called|by the name of)"
+)
+# Words without which a cue is not there; asking for them first saves reading the text for it.
+NEEDED = {
+    "named": ("named", "called", "by the name"),
+    "goes_by": ("goes by", "be called", "answers to", "nee ", "née ", "preferred name", "poa ", "proxy "),
+    "said_of": ("can be", " last ", "who agrees", "attended"),
+    "bracketed_role": (")",),
+}
+# The clause that opens a patient's story, and what only people do.
+_OPENS = (
+    r" (?:is|was) an? (?:[\w-]+,? ){0,3}?\d{1,3}[- ]?(?:years?|yrs?|months?|mos?|weeks?|days?|y/?o\b|y\.o)|"
+    r",? (?:a |an )?\d{1,3}[- ](?:years?|yrs?|months?)[- ]old\b"
+)
+_ACTS = (
+    r" (?:was (?:admitted|discharged|born|referred (?:to|by|for)|brought|accompanied|transferred)|presented (?:to|"
+    r"with)|"
+    r"presents with|denies|denied|complains of|lives (?:with|in|alone)|attended (?:with|the clinic|clinic|for)|"
+    r"is (?:married|single|widowed|divorced|retired)|works as|underwent|has been (?:well|seen))\b"
+)
+OTHER_SCRIPTS = re.compile(
+    r"(?:\b(?:patient|name|pt|patient name|full name|mother|father|contact|next of kin|dr|mr|mrs|ms)\.?|患者|姓名|氏名|"
+    r"名前|이름|환자|имя|фамилия|фио|пациент|الاسم|المريض|שם|όνομα|ชื่อ|नाम)[\"']? ?[:=：][ \"'\u200e\u200f]*"
+    r"(?P<v>[\u0370-\u1fff\u2e80-\ud7ff\uf900-\ufaff\ufb1d-\ufdff\ufe70-\ufeff]"
+    r"(?:[ ·・.'-]?[\u0370-\u1fff\u2e80-\ud7ff\uf900-\ufaff\ufb1d-\ufdff\ufe70-\ufeff\u200c\u200d]){0,40})",
+    re.IGNORECASE,
+)
 BY_INITIALS = re.compile(
     r"(?:\b(?:by user|typed by|dictated by|transcribed by|entered by|printed by|edited "
     r"by|initials|(?:amended|completed|checked|updated|corrected)(?:[: ]+\S+){0,4}? "
@@ -70,10 +119,13 @@ BY_INITIALS = re.compile(
 )
 CUES = (
     *(
-        (name, re.compile(rf"(?<![\w-])(?:{pattern})", re.IGNORECASE), kind)
+        (name, re.compile(rf"(?<!\w)(?<!\w-)(?:{pattern})", re.IGNORECASE), kind)
         for name, pattern, kind in (
             ("title", _TITLE + r"[ \n]{1,3}", "strong"),
-            ("field", _FIELD + r" ?:[ ]*", "header"),
+            ("field", _FIELD + r"[\"']? ?[:=|][ \"']*", "header"),
+            ("name_field", _NAME_FIELD + r"[\"']? ?[:=|][ \"']*", "strong"),
+            ("goes_by", _GOES_BY + r"[ ]+", "strong"),
+            ("named", _NAMED + r"[ ]+", "narrative"),
             ("field_bare", r"(?:patient|pt|nok|dear|re|cc|sbar|handover|case mgr|key worker)\b[ ]+", "narrative"),
             ("relative", rf"{_RELATIVE}(?:[ ]+|,[ ]+|[ ]*\([ ]*)", "narrative"),
             ("role", rf"{_ROLE}(?:[ ]+|[, ]+comma[ ]+|,[ ]+|[ ]*\([ ]*|: *)", "narrative"),
@@ -103,12 +155,17 @@ CUES = (
     (
         "degree",
         re.compile(
-            r"(?:, ?|[ ]+)(?:MD|M\.D\.|MBBS|MBBCh|MB ChB|DO|RN|R\.N\.|NP|PA-C|PhD|PHD|FRCP\w*|"
-            r"MRCP\w*|CNS|PGY-?\d|LCSW|OTR|DPT|CCC-SLP|RPSGT|FACMG|CGC|md|rn|mbbs|pgy\d)(?=$|"
+            r"(?:, ?|[ ]+)(?:MD|M\.D\.|MBBS|MBBCh|MB ?ChB|BMBCh|BMBS|DO|D\.O\.|RN|R\.N\.|LPN|LVN|NP|FNP(?:-B?C)?|"
+            r"CNP|CRNP|DNP|APRN|ARNP|CRNA|CNM|CNA|BSN|MSN|PA-C|PharmD|RPh|PhD|PHD|Ph\.D\.|PsyD|EdD|DDS|DMD|DPM|"
+            r"FRCP\w*|FRCS\w*|FRCR|MRCP\w*|MRCS|FAAN|FACP|FACS|FACC|FAAP|FACMG|MPH|MSW|LCSW|LICSW|LMSW|LMFT|LPC|"
+            r"CNS|PGY-?\d|OTR(?:/L)?|DPT|CCC-SLP|SLP|RDN|RPSGT|R\.? EEG T\.?|EMT(?:-P)?|RRT|BCBA|CGC|LGC|QC|Esq\.?|"
+            r"md|rn|mbbs|pgy\d)(?=$|"
             r"[\s,;.)])(?! NOT)"
         ),
         "before",
     ),
+    ("opens", re.compile(rf"(?:{_OPENS})", re.IGNORECASE), "before"),
+    ("acts", re.compile(_ACTS), "before"),
     (
         "said_of",
         re.compile(

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 
+from residency.curate.deidentify.eponyms import outside_knowledge
 from residency.curate.deidentify.labels import Identifier
 from residency.curate.deidentify.lexicon import Lexicon
 from residency.curate.deidentify.name_cues import (
@@ -23,28 +24,38 @@ from residency.curate.deidentify.name_cues import (
     HL7,
     INITIALS_AS_NAME,
     MONTHS,
+    NEEDED,
+    OTHER_SCRIPTS,
     STATES,
     SURNAME_FIRST,
 )
+from residency.curate.deidentify.places import is_region, is_street_word
 from residency.curate.deidentify.tokens import Words
 from residency.records import Span
 
 _LONGEST = 5  # words in one name
+_NUMBERED = re.compile(r"(?<![\w/-])\d{1,6}[a-zA-Z]? (?:[^\W\d_]+ ){1,3}$")
+# What people do is done by drugs and services too; what only the verb shows is not followed elsewhere.
+_SCORES = {"acts": 0.65}
+_BY_STORY = ("acts", "opens")  # cues that name nobody, so that only a likely name before them counts
 
 
 def find_names(text: str, lexicon: Lexicon) -> list[Span]:
     """Names with a score: 0.85 and more where the surroundings leave no doubt, less where the word itself is all
     there is."""
     words = Words(text, lexicon)
-    spans = _hl7(text) + _surname_first(words) + _initials(text)
+    spans = _hl7(text) + _initials(text) + _other_scripts(text)
+    lowered = text.lower()
     for name, pattern, kind in CUES:
+        if not any(word in lowered for word in NEEDED.get(name, ("",))):
+            continue
         for match in pattern.finditer(text):
             if kind == "before":
-                spans += _before(words, match.start(), name)
+                spans += _before(words, match.start(), name, _SCORES.get(name, 0.86))
             else:
                 spans += _after(words, match.end(), name, kind)
-    weak = _known_names(words) + _ambiguous_given_names(words)
-    return spans + _outside_safe_phrases(text, weak, lexicon)
+    weak = _surname_first(words) + _known_names(words) + _ambiguous_given_names(words)
+    return spans + outside_knowledge(text, _outside_safe_phrases(text, weak, lexicon))
 
 
 def _span(start: int, end: int, score: float, name: str) -> Span:
@@ -53,6 +64,13 @@ def _span(start: int, end: int, score: float, name: str) -> Span:
 
 def _hl7(text: str) -> list[Span]:
     return [_span(m.start("v"), m.end("v"), 0.97, "hl7") for m in HL7.finditer(text)]
+
+
+def _other_scripts(text: str) -> list[Span]:
+    """What a field holds in letters other than Latin, to the end of these letters."""
+    if text.isascii():
+        return []
+    return [_span(m.start("v"), m.end("v"), 0.9, "other_script") for m in OTHER_SCRIPTS.finditer(text)]
 
 
 def _initials(text: str) -> list[Span]:
@@ -89,6 +107,7 @@ def _surname_first(words: Words) -> list[Span]:
     lexicon = words.lexicon
     for match in SURNAME_FIRST.finditer(words.text):
         surname, _, given = match.group("v").partition(",")
+        given = given.strip() if is_region(given.strip()) else given
         given_word = given.split()[0]
         cased = words.all[words.at(match.start("v"))].cased
         if cased and not (given_word[0].isupper() and surname.split()[-1][0].isupper()):
@@ -99,6 +118,10 @@ def _surname_first(words: Words) -> list[Span]:
             and any(_acronym(word) and (len(word) < 3 or not lexicon.is_name(word)) for word in (given_word, surname))
         ):
             continue
+        if is_region(given) or (
+            is_street_word(surname) and _NUMBERED.search(words.text[max(0, match.start() - 40) : match.start()])
+        ):
+            continue  # "Dunmore, Ohio"; "12 Harrow Lane, Dunmore"
         if given_word.upper() in STATES and re.match(r"\s*\d{5}", words.text[match.end() :]):
             continue  # a town and its state
         if lexicon.never_name(given_word) or any(lexicon.never_name(w) for w in re.split("[ -]", surname)):
@@ -289,6 +312,8 @@ def _is_initial(words: Words, first: int, index: int, kind: str) -> bool:
         return False
     if index + 1 >= len(words.all):
         return index > first and words.gap(index - 1) == " "
+    if _more_initials(words, index):
+        return True
     if words.gap(index).strip(" ") in ("", "."):
         following = words.all[index + 1]
         if (
@@ -304,6 +329,22 @@ def _is_initial(words: Words, first: int, index: int, kind: str) -> bool:
                 or not words.lexicon.is_word(following.text)
             )
     return index > first and words.gap(index - 1) == " " and word.text.casefold() not in ("a", "i", "s") and word.cased
+
+
+def _more_initials(words: Words, index: int) -> bool:
+    """ "A. B. Halloway": an initial with a stop, then another, then a name."""
+    if index + 2 >= len(words.all):
+        return False
+    second, name = words.all[index + 1], words.all[index + 2]
+    return (
+        words.gap(index) in (". ", ".")
+        and len(second.text) == 1
+        and second.capital
+        and words.gap(index + 1) in (". ", " ")
+        and len(name.text) > 1
+        and name.capital
+        and not words.lexicon.never_name(name.text)
+    )
 
 
 def _after_given(words: Words, index: int) -> bool:
@@ -334,7 +375,7 @@ def _without_possessive(word: str) -> str:
     return word[:-2] if word.endswith(("'s", "'S")) else word
 
 
-def _before(words: Words, position: int, name: str) -> list[Span]:
+def _before(words: Words, position: int, name: str, score: float) -> list[Span]:
     """The name that ends at ``position``: back over at most four words of the same line."""
     last = words.at(position) - 1
     if last < 0 or words.text[words.all[last].end : position].strip(" "):
@@ -352,7 +393,12 @@ def _before(words: Words, position: int, name: str) -> list[Span]:
         return []
     if last == first and len(words.all[first].text) == 1:
         return []
-    return [_span(words.all[first].start, _end(words, last), 0.86, name)]
+    if name in _BY_STORY:
+        if _acronym(words.all[last].text) and words.all[last].cased:
+            return []
+        while first < last and words.lexicon.is_word(words.all[first].text) and not words.all[first].cased:
+            first += 1
+    return [_span(words.all[first].start, _end(words, last), score, name)]
 
 
 def _backward_part(words: Words, index: int) -> bool:
@@ -400,10 +446,17 @@ def _known_names(words: Words) -> list[Span]:
         ):
             first -= 1
         score = _trust(words, first, end)
-        if score:
+        if score and not (end - first == 1 and is_region(bare) and _is_somewhere(words, first)):
             spans.append(_span(words.all[first].start, _end(words, end - 1), score, "known"))
         index = end
     return spans
+
+
+def _is_somewhere(words: Words, index: int) -> bool:
+    """ "in Georgia": the state, which may stay."""
+    return (
+        index > 0 and words.all[index - 1].text.casefold() in ("in", "of", "from", "to") and words.gap(index - 1) == " "
+    )
 
 
 def _outside_safe_phrases(text: str, spans: list[Span], lexicon: Lexicon) -> list[Span]:

@@ -42,6 +42,7 @@ _SUFFIX = (
     "wall|ways?|wells?|wynd|yard"
 )
 _W = r"[^\W\d_][^\W\d_'.-]*(?:['-][^\W\d_]+)*"
+_CAPITALIZED = r"[A-ZÀ-ÖØ-Þ][^\W\d_]+(?:['-][^\W\d_]+)*"
 _UNIT = r"(?:,? (?:apt|apartment|suite|ste|unit|flat|room|rm|#)\.? ?#?\w{1,5})"
 _STREET = re.compile(
     rf"(?<![\w/.-])(?P<v>(?:(?:flat|studio|apartment|apt|unit|suite)\.? ?\w{{1,5}},? "
@@ -53,11 +54,35 @@ _STREET_WORD = re.compile(
     rf"(?:{_SUFFIX}|flat|studio|apt|apartment|unit|suite|ste|floor|calle|avenida|avda|plaza|paseo|chemin|mayor)\.?",
     re.IGNORECASE,
 )
+_NUMBERED_ROAD = re.compile(
+    rf"(?<![\w/.-])(?P<v>\d{{1,6}} +(?:[NSEW]{{1,2}}\.? +)?(?:(?:County|State|Rural|Farm to Market) (?:Road|Rd|Route|"
+    rf"Rte|Highway|Hwy)"
+    rf"|Highway|Hwy|Route|Rte|US) +\d{{1,4}}"
+    rf"|\d{{1,6}} +(?:[NSEW]{{1,2}}\.? +)(?:{_W} +){{0,2}}(?:\d{{1,3}}(?:st|nd|rd|th) +)?(?i:{_SUFFIX})\b\.?{_UNIT}?"
+    rf"|\d{{1,6}} +\d{{1,3}}(?:st|nd|rd|th) +(?i:{_SUFFIX})\b\.?{_UNIT}?"
+    rf"|\d{{1,4}}[a-z]?,? The [A-Z][^\W\d_]+(?= *(?:,|\n|$)))(?!\w)"
+)
+_BOX = re.compile(
+    r"(?<!\w)(?P<v>(?:P\.? ?O\.? ?|Post ?office |Postal )Box(?: (?:no|number)\.?)?[ #:]{0,2}\d{1,6})", re.IGNORECASE
+)
+_STREET_ALONE = re.compile(
+    rf"\b(?i:at|on|near|off|of|corner of|and) (?P<v>(?:{_CAPITALIZED} ){{1,2}}(?:Street|St|Avenue|Ave|Road|Rd|Lane|Ln|"
+    rf"Drive|"
+    rf"Boulevard|Blvd|Crescent|Terrace)\b)(?! (?:clinic|hospital|surgery|school|practice|medical|health))"
+)
+_COORDINATES = re.compile(
+    r"(?<![\w.])(?P<v>-?\d{1,2}\.\d{3,8}°?(?: ?[NS])?[,; ] ?-?\d{1,3}\.\d{3,8}°?(?: ?[EW])?)(?![\w.])"
+)
 _FOREIGN_STREET = re.compile(
-    rf"(?<!\w)(?P<v>(?:Calle|Avenida|Avda\.?|Plaza|Paseo|rue|avenue|boulevard|chemin)\s+(?:(?:de|"
+    rf"(?<!\w)(?P<v>(?:Calle|C/|Avenida|Avda\.?|Av\.|Plaza|Paseo|Via|Viale|Piazza|Corso|Rua|Praça|ul\.|ulica|al\.|rue|"
+    rf"avenue|"
+    rf"boulevard|chemin)\s+(?:(?:de|"
     rf"del|la|du|des|les|l')\s*)*{_W}(?: {_W})?,? \d{{1,4}}(?!\w)"
-    rf"|\d{{1,4}},? (?:rue|avenue|boulevard|place|chemin|impasse)\s+(?:(?:de|du|des|la|les|l'|d')\s*)*{_W}(?: {_W})?"
-    rf"|{_W}(?:straße|strasse|str\.|weg|allee|platz|gasse|ring) \d{{1,4}}[a-z]?)"
+    rf"|\d{{1,4}}(?: ?bis| ?ter)?,? (?:rue|avenue|boulevard|place|chemin|impasse)\s+(?:(?:de|du|des|la|les|l'|"
+    rf"d')\s*)*{_W}(?: {_W})?"
+    rf"|{_W}(?:straße|strasse|str\.|weg|allee|platz|gasse|ring|straat|laan|plein|gracht|kade|gatan|vägen|gade|vej|"
+    rf"veien|katu) "
+    rf"\d{{1,4}}[a-z]?)(?!\w)"
 )
 _LABELLED = re.compile(
     r"(?<!\w)(?:home |new |current |postal )?addr(?:ess)?(?: (?:confirmed as|is|was|"
@@ -88,6 +113,49 @@ _TOWN_CUE = re.compile(
     rf"{_TOWN}(?P<second> (?:to|and then to) (?:{_TOWN_WORD}(?: {_TOWN_WORD}){{0,2}}))?",
     re.IGNORECASE,
 )
+_STATE_NAMES = (
+    "Alabama|Alaska|Arizona|Arkansas|California|Colorado|Connecticut|Delaware|Florida|Georgia|Hawaii|Idaho|Illinois|"
+    "Indiana|Iowa|Kansas|Kentucky|Louisiana|Maine|Maryland|Massachusetts|Michigan|Minnesota|Mississippi|Missouri|"
+    "Montana|Nebraska|Nevada|New Hampshire|New Jersey|New Mexico|New York|North Carolina|North Dakota|Ohio|Oklahoma|"
+    "Oregon|Pennsylvania|Rhode Island|South Carolina|South Dakota|Tennessee|Texas|Utah|Vermont|Virginia|Washington|"
+    "West Virginia|Wisconsin|Wyoming|Ontario|Quebec|British Columbia|Alberta|Manitoba|Saskatchewan|Nova Scotia|"
+    "New South Wales|Victoria|Queensland|Tasmania|Scotland|Wales|England|Northern Ireland|Ireland|Germany|France|"
+    "Spain|Italy|Portugal|Poland|Netherlands|Ghana|Nigeria|Kenya|India|Pakistan|Mexico|Brazil|Canada|Australia"
+)
+_BEFORE_STATE = re.compile(
+    rf"(?<![\w'])(?P<town>{_CAPITALIZED}(?: {_CAPITALIZED}){{0,2}}), (?:{_STATE_NAMES}|(?!MD|DO|PA|MA|MS|ND|OT|"
+    rf"PT)(?:{_STATES}))"
+    rf"(?!\w|-| ?\d{{5}})"
+)
+_FIELD = re.compile(
+    rf"(?<!\w)(?P<cue>city|town|village|hometown|home town|birth ?place|place of birth|municipality|county|locality|"
+    rf"wohnort|"
+    rf"ville|ciudad)[\"']? ?[:=|][ \"']*{_TOWN}",
+    re.IGNORECASE,
+)
+_CODE_FIELD = re.compile(
+    r"(?<!\w)(?:zip(?:[ -]?code)?|post(?:al)?[ -]?code|plz|code postal|cap|eircode)[\"']?[ :=|#\"'.]{1,4}"
+    r"(?P<v>\d{5}(?:-\d{4})?|[A-Z]\d[A-Z] ?\d[A-Z]\d|[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}|\d{4} ?[A-Z]{2}|\d{4}|\d\d-\d{3}|"
+    r"[A-Z]\d\d ?[A-Z\d]{4})(?![\w-])",
+    re.IGNORECASE,
+)
+_CANADIAN_CODE = re.compile(r"(?<![\w-])(?P<v>[ABCEGHJ-NPRSTVXY]\d[A-Z] \d[A-Z]\d)(?![\w-])")
+# After a street of the continent: the code, then the town.
+_CODE_THEN_TOWN = re.compile(
+    rf",? *\n? *(?:[A-Z]{{1,2}}-)?(?P<zip>\d{{5}}|\d{{4}} [A-Z]{{2}}|\d{{2}}-\d{{3}}|\d{{4}}(?:-\d{{3}})?) {_TOWN}"
+)
+_COUNTY_KINDS = ("County", "Parish", "Township", "Borough")
+_COUNTY = re.compile(rf"(?<![\w'])(?P<v>{_CAPITALIZED}(?: {_CAPITALIZED})? (?:{'|'.join(_COUNTY_KINDS)}))(?![\w'])")
+_LOOSE_CUE = re.compile(
+    rf"\b(?i:lives? (?:\w+ ){{1,5}}?in|works in|on (?:holiday|vacation) in|flew (?:from|to|in from)|transferred from|"
+    rf"drove (?:from|to)|visiting|visited|returned from|(?:trip|travel|flight|visit) to|retired to|emigrated from|"
+    rf"immigrated from|from (?=\w+ to )|raised (?:near|in)|house in|home in|apartment in|flat in|school in|church in|"
+    rf"jail in|seen in|hospitali[sz]ed in) (?P<v>{_CAPITALIZED}(?: {_CAPITALIZED}){{0,2}})"
+    rf"(?P<to> (?i:to) {_CAPITALIZED})?"
+)
+_AREA = re.compile(
+    rf"\b(?i:in|the|greater|around|from) (?P<v>{_CAPITALIZED}(?: {_CAPITALIZED})?) (?:metropolitan )?area\b"
+)
 _FORMS = re.compile(
     r"(?:ville|mouth|berg|burgh?|bury|borough|shire|chester|haven|land|furt|fort|port|"
     r"stad|side|view|town|ton|ham|ford|field|wick|bridge|worth|stead|pool|minster|dale)$",
@@ -95,6 +163,7 @@ _FORMS = re.compile(
 )
 _STATE_CODES = frozenset(_STATES.split("|"))
 _COMPASS = words("compass")
+_COUNTED = words("counted")
 _LINKS = frozenset(["on", "upon", "of", "le", "la", "de", "del", "al"])
 
 
@@ -102,25 +171,30 @@ def find_places(text: str, lexicon: Lexicon) -> list[Span]:
     """Streets, towns and postal codes; they may overlap with other findings."""
     spans = [
         _span(m.start("v"), m.end("v"), 0.95, "street")
-        for pattern in (_STREET, _FOREIGN_STREET)
+        for pattern in (_STREET, _NUMBERED_ROAD, _FOREIGN_STREET, _BOX)
         for m in pattern.finditer(text)
-        if pattern is _FOREIGN_STREET or _street_like(m.group("v"), lexicon)
+        if pattern is not _STREET or _street_like(m.group("v"), lexicon)
     ]
     for street in tuple(spans):
-        following = _AFTER_STREET.match(text, street.end)
-        if following:
-            spans += _town(following.start("v"), following.group("v"), lexicon, 0.8)
+        spans += _after_street(text, street.end, lexicon)
+    spans += [_span(m.start("v"), m.end("v"), 0.65, "street_alone") for m in _STREET_ALONE.finditer(text)]
+    spans += [_span(m.start("v"), m.end("v"), 0.85, "coordinates") for m in _COORDINATES.finditer(text)]
     spans += [
         _span(m.start("v"), m.end("v"), 0.7, "address")
         for m in _LABELLED.finditer(text)
         if any(map(str.isdigit, m.group("v")))
     ]
-    return spans + _tails(text, lexicon) + _towns(text, lexicon)
+    return spans + _tails(text, lexicon) + _towns(text, lexicon) + _named_towns(text, lexicon)
 
 
 def is_street_word(word: str) -> bool:
     """Part of what streets and their units are called: Lane, Suite, Flat, ..."""
     return bool(_STREET_WORD.fullmatch(word))
+
+
+def is_region(name: str) -> bool:
+    """A state, a province or a country, which may stay."""
+    return bool(re.fullmatch(_STATE_NAMES, name))
 
 
 def town_end(text: str, start: int, end: int, lexicon: Lexicon) -> int:
@@ -133,10 +207,56 @@ def _span(start: int, end: int, score: float, name: str) -> Span:
     return Span(start=start, end=end, label=Identifier.LOCATION, score=score, found_by=f"place:{name}")
 
 
+def _after_street(text: str, end: int, lexicon: Lexicon) -> list[Span]:
+    """Town and postal code behind a street."""
+    following = _AFTER_STREET.match(text, end)
+    spans = _town(following.start("v"), following.group("v"), lexicon, 0.8) if following else []
+    coded = _CODE_THEN_TOWN.match(text, end)
+    if coded:
+        spans.append(_span(coded.start("zip"), coded.end("zip"), 0.9, "zip"))
+        spans += _town(coded.start("v"), coded.group("v"), lexicon, 0.85)
+    return spans
+
+
+def _named_towns(text: str, lexicon: Lexicon) -> list[Span]:
+    """Towns in a field, before their state, after words of travel and living; counties; codes after their label."""
+    spans = [
+        _span(m.start("v"), m.end("v"), score, name)
+        for pattern, score, name in ((_CODE_FIELD, 0.95, "zip"), (_CANADIAN_CODE, 0.85, "postcode"))
+        for m in pattern.finditer(text)
+    ]
+    for match in _FIELD.finditer(text):
+        spans += _town(match.start("v"), match.group("v"), lexicon, 0.86)
+    for match in _BEFORE_STATE.finditer(text):
+        spans += _town(match.start("town"), match.group("town"), lexicon, 0.8, from_end=True)
+    for match in _COUNTY.finditer(text) if any(kind in text for kind in _COUNTY_KINDS) else ():
+        first = match.group("v").split()[0]
+        if not (lexicon.never_name(first) or first.isupper()):
+            spans.append(_span(match.start("v"), match.end("v"), 0.8, "county"))
+    for pattern in (_LOOSE_CUE, _AREA) if " area" in text else (_LOOSE_CUE,):
+        for match in pattern.finditer(text):
+            if _unusual(match.group("v"), lexicon):
+                spans += _town(match.start("v"), match.group("v"), lexicon, 0.65)
+    for match in _LOOSE_CUE.finditer(text):
+        if match.group("to") and _unusual(match.group("to")[4:], lexicon):
+            spans += _town(match.start("to") + 4, match.group("to")[4:], lexicon, 0.65)
+    return spans
+
+
+def _unusual(town: str, lexicon: Lexicon) -> bool:
+    """Not the name of a state or country, of a month, of anything medical."""
+    return not any(
+        lexicon.never_name(word) or word.isupper() or word.casefold() in lexicon.safe or lexicon.is_word(word)
+        for word in town.split()
+    ) and not is_region(town)
+
+
 def _street_like(street: str, lexicon: Lexicon) -> bool:
     """Numbers with a unit and an ordinary word ("5 days course", "2 weeks run") are no streets."""
     words = [word for word in re.findall(_TOWN_WORD, street) if len(word) > 1]
     capitals = [word for word in words if word[0].isupper()]
+    if words[0].casefold() in _COUNTED:
+        return False
     if any(
         lexicon.never_name(word) for word in words[:-1] if word.casefold() not in _COMPASS and not is_street_word(word)
     ):
@@ -161,8 +281,8 @@ def _tails(text: str, lexicon: Lexicon) -> list[Span]:
                 score = 0.9
             spans.append(_span(match.start("v"), match.end("v"), score, "postcode"))
     for match in _TOWN_ZIP_LINE.finditer(text):
-        spans += _town(match.start("v"), match.group("v"), lexicon, 0.85)
-        spans.append(_span(match.start("zip"), match.end("zip"), 0.9, "zip"))
+        town = _town(match.start("v"), match.group("v"), lexicon, 0.85)
+        spans += [*town, _span(match.start("zip"), match.end("zip"), 0.9, "zip")] if town else []
     return spans
 
 

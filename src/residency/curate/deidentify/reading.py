@@ -22,6 +22,7 @@ _SAME_LENGTH = str.maketrans(
     | dict.fromkeys("\u201c\u201d", '"')
     | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014", "-")
     | dict.fromkeys("\u00a0\u2002\u2003\u2007\u2009\u200b\u200e\u200f\u202f\ufeff\x00\t\x0b\x0c\r", " ")
+    | dict.fromkeys(map(chr, range(0xD800, 0xE000)), "\ufffd")  # halves of pairs, which no encoder takes
 )
 _CP1252_TAIL = (
     "\u20ac\u201a\u0192\u201e\u2026\u2020\u2021\u02c6\u2030\u0160\u2039\u0152\u017d\u2018\u2019\u201c\u201d\u2022\u2013\u2014\u02dc\u2122"

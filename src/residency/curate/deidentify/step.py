@@ -10,21 +10,25 @@ metadata (ingest decides what goes in there), and the ``patient`` field, which t
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import Field
 
-from residency.curate.deidentify.detector import Detector, default_detector
+from residency.curate.deidentify.detector import Detector, Held, default_detector
+from residency.curate.deidentify.feedback import NO_FEEDBACK, Feedback, apply_feedback
 from residency.curate.deidentify.labels import Identifier
-from residency.curate.deidentify.policy import RULES, Mode, Policy
+from residency.curate.deidentify.policy import Mode, PolicyField, load_policy
 from residency.curate.deidentify.surrogates import Surrogates
 from residency.curate.step import Step, Tools
+from residency.packs import Pack
 from residency.records import Document, Dropped, Span, record_id
-from residency.settings import Settings
-from residency.text import Edit, apply_edits
+from residency.settings import Settings, fingerprint
+from residency.text import Edit, OffsetMap, apply_edits
 
 
 class OwnPattern(Settings):
@@ -40,10 +44,10 @@ class Deidentify(Step):
     """Replace what identifies a patient."""
 
     step: Literal["deidentify"] = "deidentify"
-    policy: Policy = Field(
-        default=Policy.EXPERT_DETERMINATION,
-        description="safe_harbor: dates become years; expert_determination: dates are shifted; limited_data_set: "
-        "towns and postal codes stay too",
+    policy: PolicyField = Field(
+        default=load_policy("expert_determination"),
+        description="safe_harbor: dates become years, codes their class; expert_determination: dates are shifted; "
+        "limited_data_set: towns and postal codes stay too; or settings of your own, based_on one of them",
     )
     mode: Mode = Field(
         default=Mode.SURROGATE,
@@ -61,78 +65,106 @@ class Deidentify(Step):
     )
     patterns: tuple[OwnPattern, ...] = Field(default=(), description="a team's own patterns, as Presidio runs them")
 
+    def fingerprint(self) -> str:
+        """Of what changes a text; what people must have checked does not."""
+        return fingerprint(self.model_dump(mode="json", exclude={"policy": {"name", "about", "review"}}))
+
     def __call__(self, documents: Iterable[Document], tools: Tools) -> Iterator[Document | Dropped]:
-        """Documents of one patient are read together, so all are taken in first; they come out in their order."""
+        """Documents of one patient are read together, so all are taken in first; they come out in their order.
+        For more documents than memory holds, hand each patient's to ``treat``."""
         taken = list(documents)
-        detector = self._detector(tools)
-        done: dict[int, Document] = {}
-        given = 0
-        for patient, numbers in _by_patient(taken).items():
-            of_patient = [taken[number] for number in numbers]
-            done.update(zip(numbers, self._treat(patient, of_patient, detector, tools), strict=True))
-            while given < len(taken) and given in done:
-                yield done.pop(given)
-                given += 1
+        done: dict[str, Document] = {}
+        for patient, of_patient in by_patient(taken).items():
+            treated = self.treat(patient, of_patient, tools)
+            done.update((old.id, new.document) for old, new in zip(of_patient, treated, strict=True))
+        yield from (done[document.id] for document in taken)
 
-    def _detector(self, tools: Tools) -> Detector:
-        if self.entities and not self.patterns:
-            return default_detector(tools.pack)
-        return Detector(
-            tools.pack, recognizers=[_recognizer(pattern) for pattern in self.patterns], entities=self.entities
-        )
-
-    def _treat(self, patient: str, documents: Sequence[Document], detector: Detector, tools: Tools) -> list[Document]:
+    def treat(
+        self, patient: str, documents: Sequence[Document], tools: Tools, told: Feedback = NO_FEEDBACK
+    ) -> list[Treated]:
+        """One patient's documents, de-identified. ``patient`` keys the surrogates; ``told`` are people's verdicts."""
         columns = [[column for column in self.answers if document.answers.get(column)] for document in documents]
-        texts = [document.text for document in documents]
         cells = [document.answers[column] for document, its in zip(documents, columns, strict=True) for column in its]
-        found = [self._wanted(spans) for spans in detector([*texts, *cells])]
+        texts = [*(document.text for document in documents), *cells]
+        found = self.find(texts, tools.pack)
+        spans = apply_feedback(documents, texts, found, told)
         surrogates = Surrogates(
             key=tools.key,
             patient=patient,
-            lexicon=detector.lexicon,
-            rules=RULES[self.policy],
+            lexicon=self.detector(tools.pack).lexicon,
+            rules=self.policy,
             mode=self.mode,
             identifiers=[
-                (s.label, text[s.start : s.end])
-                for text, spans in zip([*texts, *cells], found, strict=True)
-                for s in spans
+                (span.label, text[span.start : span.end])
+                for text, its in zip(texts, spans, strict=True)
+                for span in its
             ],
         )
-        written = iter(
-            [replace_spans(text, spans, surrogates) for text, spans in zip([*texts, *cells], found, strict=True)]
-        )
-        new_texts = [next(written) for _ in texts]
+        written = [replace_spans(text, its, surrogates) for text, its in zip(texts, spans, strict=True)]
+        new_cells = iter(written[len(documents) :])
         return [
-            self._new(document, text, spans, {column: next(written)[0] for column in its})
-            for document, its, (text, spans) in zip(documents, columns, new_texts, strict=True)
+            Treated(
+                document=self._new(document, new, {column: next(new_cells).text for column in its}),
+                found=tuple(before),
+                spans=tuple(after),
+                replacements=new.replacements,
+                offsets=new.offsets,
+            )
+            for document, its, before, after, new in zip(documents, columns, found, spans, written, strict=False)
         ]
 
-    def _wanted(self, spans: Sequence[Span]) -> list[Span]:
-        return [span for span in spans if self.organizations or span.label != Identifier.ORGANIZATION]
+    def find(self, texts: Sequence[str], pack: Pack | None) -> list[list[Span]]:
+        """What the machine takes for identifiers in the texts of one patient."""
+        found = self.detector(pack)(texts)
+        return [[s for s in spans if self.organizations or s.label != Identifier.ORGANIZATION] for spans in found]
 
-    def _new(self, document: Document, text: str, spans: tuple[Span, ...], answers: dict[str, str]) -> Document:
+    def detector(self, pack: Pack | None) -> Detector:
+        """The detector of these settings; loading it takes some seconds the first time."""
+        return _detector(pack, self.entities, self.patterns)
+
+    def _new(self, document: Document, new: Replaced, answers: dict[str, str]) -> Document:
         return replace(
             document,
-            id=record_id("d", parent=document.id, step=self.fingerprint(), text=text),
-            text=text,
-            spans=spans,
+            id=record_id("d", parent=document.id, step=self.fingerprint(), text=new.text),
+            text=new.text,
+            spans=new.spans,
             answers={**document.answers, **answers},
             parents=(document.id,),
         )
 
 
-def replace_spans(text: str, spans: Sequence[Span], surrogates: Surrogates) -> tuple[str, tuple[Span, ...]]:
-    """The text with ``spans`` replaced, and where the replacements stand. Spans that the policy lets stay are no
-    spans any more."""
-    edits = [(span, surrogates.replace(span.label, text[span.start : span.end])) for span in spans]
-    changed = [(span, new) for span, new in edits if new != text[span.start : span.end]]
-    result, _ = apply_edits(text, [Edit(span.start, span.end, new) for span, new in changed])
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Treated:
+    """A document after de-identification, and what is known of the text that it was made from."""
+
+    document: Document
+    found: tuple[Span, ...]  # on the old text: by the machine, before people's verdicts; recall is measured on these
+    spans: tuple[Span, ...]  # on the old text: after them
+    replacements: tuple[str, ...]  # what was written for each of ``spans``; the old text where the policy lets it stay
+    offsets: OffsetMap  # old text <-> new text
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """A text with its identifiers replaced; ``spans`` marks the replaced places on it."""
+
+    text: str
+    spans: tuple[Span, ...]
+    replacements: tuple[str, ...]
+    offsets: OffsetMap
+
+
+def replace_spans(text: str, spans: Sequence[Span], surrogates: Surrogates) -> Replaced:
+    """The text with ``spans`` replaced. Spans that the policy lets stay are no spans of the new text."""
+    replacements = tuple(surrogates.replace(span.label, text[span.start : span.end]) for span in spans)
+    changed = [(s, new) for s, new in zip(spans, replacements, strict=True) if new != text[s.start : s.end]]
+    result, offsets = apply_edits(text, [Edit(span.start, span.end, new) for span, new in changed])
     moved: list[Span] = []
     shift = 0
     for span, new in changed:
         moved.append(replace(span, start=span.start + shift, end=span.start + shift + len(new)))
         shift += len(new) - (span.end - span.start)
-    return result, tuple(moved)
+    return Replaced(result, tuple(moved), replacements, offsets)
 
 
 def count_replaced(documents: Iterable[Document]) -> dict[str, int]:
@@ -140,12 +172,26 @@ def count_replaced(documents: Iterable[Document]) -> dict[str, int]:
     return dict(Counter(span.label for document in documents for span in document.spans).most_common())
 
 
-def _by_patient(documents: Sequence[Document]) -> dict[str, list[int]]:
-    """Places of each patient's documents; a document without a patient stands alone."""
-    groups: dict[str, list[int]] = {}
-    for number, document in enumerate(documents):
-        groups.setdefault(document.patient or f"document:{document.id}", []).append(number)
+def by_patient(documents: Iterable[Document]) -> dict[str, list[Document]]:
+    """Each patient's documents, in the order in which patients first appear; without a patient, each stands alone."""
+    groups: dict[str, list[Document]] = {}
+    for document in documents:
+        groups.setdefault(document.patient or f"document:{document.id}", []).append(document)
     return groups
+
+
+def _detector(pack: Pack | None, entities: bool, patterns: tuple[OwnPattern, ...]) -> Detector:
+    if entities and not patterns:
+        return default_detector(pack)
+    own = json.dumps([entities, *(pattern.model_dump() for pattern in patterns)])
+    return _own_detector(str(pack.folder) if pack else None, own, Held((pack, patterns)))
+
+
+@lru_cache(maxsize=2)
+def _own_detector(folder: str | None, own: str, held: Held) -> Detector:
+    pack, patterns = held.value
+    recognizers = [_recognizer(pattern) for pattern in patterns]
+    return Detector(pack, recognizers=recognizers, entities=json.loads(own)[0])
 
 
 def _recognizer(pattern: OwnPattern) -> Any:

@@ -23,11 +23,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from residency.curate.deidentify.dates import like_case, prefers_day_first, read_date, shifted
+from residency.curate.deidentify.invented import InventedNames, invented_names
 from residency.curate.deidentify.labels import Identifier as Id
 from residency.curate.deidentify.lexicon import Lexicon
 from residency.curate.deidentify.organizations import is_generic
 from residency.curate.deidentify.places import is_street_word
-from residency.curate.deidentify.policy import DateRule, Mode, PlaceRule, Rules, general_zip
+from residency.curate.deidentify.policy import CodeRule, DateRule, Mode, PlaceRule, Policy, general_zip
 from residency.curate.deidentify.words import words
 
 _LONGEST_SHIFT = 365  # days, either way
@@ -53,10 +54,12 @@ _MAIL_PROVIDERS = frozenset(
 _LETTERS_STAY = frozenset(
     (Id.MRN, Id.ACCOUNT, Id.OTHER_ID, Id.DEVICE_ID, Id.PHOTO_ID, Id.BIOMETRIC, Id.PHONE, Id.FAX, Id.SSN)
 )
+# What a policy without derived codes replaces by its class: everything that is a number or a key, not a word.
+_CODES = frozenset(Id) - {Id.NAME, Id.LOCATION, Id.DATE, Id.AGE_OVER_89, Id.ORGANIZATION, Id.EMAIL, Id.URL}
 
 
-def pseudonym(key: bytes, patient: str) -> str:
-    """The name under which a patient goes on: ``p-`` and ten hex digits; the same for the same key."""
+def derived_pseudonym(key: bytes, patient: str) -> str:
+    """A name for a patient where no vault keeps one: ``p-`` and ten hex digits; the same for the same key."""
     return "p-" + _digest(key, patient, "patient", "").hex()[:10]
 
 
@@ -77,15 +80,17 @@ class Surrogates:
     key: bytes
     patient: str
     lexicon: Lexicon
-    rules: Rules
+    rules: Policy
     mode: Mode
     identifiers: Sequence[tuple[str, str]] = ()
+    _invented: InventedNames = field(init=False)
     _real_names: frozenset[str] = field(init=False)
     _given_by_surname: dict[str, set[str]] = field(init=False)
     _day_first: bool = field(init=False)
     _latest_year: int = field(init=False)
 
     def __post_init__(self) -> None:
+        self._invented = invented_names(self.lexicon)
         names = [text for label, text in self.identifiers if label == Id.NAME]
         dates = [text for label, text in self.identifiers if label == Id.DATE]
         parts = [[_plain(word) for word in _WORD.findall(name)] for name in names]
@@ -107,7 +112,7 @@ class Surrogates:
         general = self._general(label, text)
         if general is not None:
             return general
-        if self.mode is Mode.GENERALIZE:
+        if self.mode is Mode.GENERALIZE or (self.rules.codes is CodeRule.TAG and label in _CODES):
             return f"[{label}]"
         writer = self._writers().get(label)
         surrogate = writer(text) if writer else self._code(text, label)
@@ -167,7 +172,7 @@ class Surrogates:
     def name_part(self, word: str) -> str:
         """The surrogate of one part of a name, with a first capital."""
         plain = _plain(word)
-        return self._choose(self.lexicon.pool_for(plain), "name", plain)
+        return self._choose(self._invented.pool_for(plain, self.lexicon), "name", plain)
 
     def _initial(self, letter: str, surname: str) -> str:
         """The initial of the surrogate of the one given name that it can stand for; else a letter of its own."""
@@ -213,7 +218,7 @@ class Surrogates:
         return (
             word
             if is_street_word(word)
-            else like_case(word, self._choose(self.lexicon.surname_pool, "street", _plain(word)))
+            else like_case(word, self._choose(self._invented.surnames, "street", _plain(word)))
         )
 
     def _organization(self, text: str) -> str:
@@ -222,7 +227,7 @@ class Surrogates:
             return replaced
         return _WORD.sub(
             lambda match: like_case(
-                match.group(), self._choose(self.lexicon.surname_pool, "organization", _plain(match.group()))
+                match.group(), self._choose(self._invented.surnames, "organization", _plain(match.group()))
             ),
             text,
             count=1,
@@ -232,7 +237,7 @@ class Surrogates:
         bare, possessive = (word[:-2], word[-2:]) if word[-2:] in ("'s", "'S", "\u2019s", "\u2019S") else (word, "")
         if is_generic(word) or is_generic(bare) or is_street_word(bare) or len(bare) < 2:
             return word
-        return like_case(bare, self._choose(self.lexicon.surname_pool, "organization", _plain(bare))) + possessive
+        return like_case(bare, self._choose(self._invented.surnames, "organization", _plain(bare))) + possessive
 
     # --- electronic addresses
 

@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from residency.curate.deidentify.lexicon import Lexicon
 
 _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
+_SMALL_PREFIX = re.compile(r"(?:(?:al|el|ul|ad|an|ar|as|at|az|ibn|bin)-|[dlo]')[A-ZÀ-ÖØ-Þ]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,11 @@ class Word:
 
     @property
     def capital(self) -> bool:
-        return self.text[0].isupper()
+        """Begins as names do: a capital, a letter of a script without case, "al-Rahman", "d'Alba"."""
+        first = self.text[0]
+        if first.islower():
+            return ("-" in self.text or "'" in self.text) and bool(_SMALL_PREFIX.match(self.text))
+        return True
 
 
 class Words:
@@ -66,6 +71,7 @@ class Words:
         return frozenset(starts)
 
 
+@lru_cache(maxsize=64)  # finding names and following them read the same text one after the other
 def _words(text: str) -> list[Word]:
     words: list[Word] = []
     offset = 0

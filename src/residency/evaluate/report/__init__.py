@@ -1,10 +1,14 @@
-"""The report of one iteration: what came out, how sure we are, and what to do next.
+"""The pages that people read: the report of one iteration, and the evidence that a privacy officer signs.
 
-In: the report as plain data (verdict, data, training, scores, cases, ...), as story.py gathers it.
-Out: report.json (for programs; the verdict is its first key) and report.html (for people; one file, no script, no
-request to anywhere, readable on a phone and on paper).
+In: plain data, as story.py gathers the report (verdict, data, training, scores, cases, ...) and release.py the evidence
+(standing, policy, recall, readings, ...). Out: report.json and deidentification.json (for programs; the verdict is the
+first key), report.html and deidentification.html (for people; one file each, no script, no request to anywhere,
+readable on a phone and on paper).
 
-Covers: layout (templates/), wording of numbers (words.py), what the page shows of the data (view.py).
+    view.py       what the report shows of its data        evidence.py   what the evidence shows of its data
+    words.py      numbers and verdicts as people read them
+
+Covers: layout (templates/), wording of numbers, what the pages show of the data.
 Does not cover: measuring and judging; what is missing from the data is shown as "not measured", never filled in.
 
 Rejected: a report that loads a chart library; it would need a network or a megabyte of script, and both outlive nobody.
@@ -20,10 +24,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from residency.evaluate.report.evidence import evidence_page
 from residency.evaluate.report.view import page, plain
 from residency.evaluate.report.words import FILTERS, is_missing
 
 JSON_NAME, HTML_NAME = "report.json", "report.html"
+EVIDENCE_JSON_NAME, EVIDENCE_HTML_NAME = "deidentification.json", "deidentification.html"
+PAGES = (JSON_NAME, HTML_NAME, EVIDENCE_JSON_NAME, EVIDENCE_HTML_NAME)  # every file that is written here
 
 
 def write_report(report: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
@@ -33,20 +40,34 @@ def write_report(report: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
     Numbers that are not finite become null. Raises ``OSError`` where the folder cannot be written.
     """
     data = plain({"verdict": report.get("verdict"), **report})
-    folder.mkdir(parents=True, exist_ok=True)
     as_json, as_html = folder / JSON_NAME, folder / HTML_NAME
-    _replace(as_json, json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
-    _replace(as_html, render(data))
+    _write(data, as_json, render(data), as_html)
     return as_json, as_html
+
+
+def write_evidence(evidence: Mapping[str, Any], folder: Path) -> Path:
+    """Writes deidentification.json and deidentification.html into ``folder``, as ``write_report`` does; gives the page.
+
+    ``evidence``: what ``Release.evidence`` gathers. It holds no text of any document: ids, offsets and classes only.
+    """
+    data = plain(evidence)
+    as_html = folder / EVIDENCE_HTML_NAME
+    _write(data, folder / EVIDENCE_JSON_NAME, render_evidence(data), as_html)
+    return as_html
 
 
 def render(report: Mapping[str, Any]) -> str:
     """The report as one HTML page. Every text of the data is escaped."""
-    return _template().render(page(plain(report)))
+    return _template("report.html.jinja").render(page(plain(report)))
+
+
+def render_evidence(evidence: Mapping[str, Any]) -> str:
+    """The evidence of de-identification as one HTML page to sign. Every text of the data is escaped."""
+    return _template("evidence.html.jinja").render(evidence_page(plain(evidence)))
 
 
 @cache
-def _template() -> Any:
+def _template(name: str) -> Any:
     from jinja2 import ChainableUndefined, Environment, PackageLoader
     from markupsafe import Markup
 
@@ -63,7 +84,13 @@ def _template() -> Any:
         lstrip_blocks=True,
     )
     environment.filters.update(FILTERS)
-    return environment.get_template("report.html.jinja")
+    return environment.get_template(name)
+
+
+def _write(data: Any, as_json: Path, page_text: str, as_html: Path) -> None:
+    as_json.parent.mkdir(parents=True, exist_ok=True)
+    _replace(as_json, json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+    _replace(as_html, page_text)
 
 
 def _replace(path: Path, text: str) -> None:

@@ -50,7 +50,7 @@ def plain(value: Any) -> Any:
 def page(report: Plain) -> dict[str, Any]:
     """Everything that the template reads, by name. A key whose value is null is as good as missing."""
     resolved = report.get("settings") or {}  # there, null is a value
-    report = _without_null(report)
+    report = without_null(report)
     systems = _systems(report)
     return {
         "r": report,
@@ -65,10 +65,11 @@ def page(report: Plain) -> dict[str, Any]:
     }
 
 
-def _without_null(value: Any) -> Any:
+def without_null(value: Any) -> Any:
+    """The data without the keys and items that are null."""
     if isinstance(value, Mapping):
-        return {key: _without_null(item) for key, item in value.items() if item is not None}
-    return [_without_null(item) for item in value if item is not None] if isinstance(value, list) else value
+        return {key: without_null(item) for key, item in value.items() if item is not None}
+    return [without_null(item) for item in value if item is not None] if isinstance(value, list) else value
 
 
 def _both_widths(draw: Any, *data: Any) -> dict[str, Markup] | None:

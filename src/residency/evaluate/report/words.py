@@ -2,12 +2,14 @@
 
 In: plain values. Out: short text such as ``78 %``, ``70 to 84 %``, ``3 min 12 s``; the tone of a verdict.
 
-Covers: shares, intervals, counts, durations, sizes, dates, parts of a sentence that are commands.
+Covers: shares, bounds, intervals, counts, durations, sizes, dates, classes of identifiers, parts of a sentence that are
+commands.
 Does not cover: layout. Every function passes a missing value on, so that the page can say that it is missing.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -20,6 +22,16 @@ from residency.evaluate.metrics import METRICS, Metric
 NARROW = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
 RATIO_METRICS = frozenset({"mrr"})  # from 0 to 1, but no share of anything
+
+CLASSES: Mapping[str, str] = {
+    "NAME": "name", "LOCATION": "street, town or postal code", "DATE": "date", "AGE_OVER_89": "age over 89",
+    "PHONE": "phone number", "FAX": "fax number", "EMAIL": "e-mail address", "SSN": "social security number",
+    "MRN": "medical record number", "HEALTH_PLAN_ID": "health plan number", "ACCOUNT": "account number",
+    "LICENSE": "license number", "VEHICLE_ID": "vehicle number", "DEVICE_ID": "device number", "URL": "web address",
+    "IP": "IP address", "BIOMETRIC": "biometric number", "PHOTO_ID": "photo number", "OTHER_ID": "other number",
+    "ORGANIZATION": "organization", "RARE": "rare classes",
+}  # fmt: skip
+"""Classes of identifiers; RARE are those that are judged together."""
 
 GOOD = frozenset({"go", "pass", "passed", "ok", "better", "superior", "not worse", "non-inferior", "calibrated"})
 BAD = frozenset({"no-go", "fail", "failed", "worse", "inferior", "overconfident", "underconfident"})
@@ -78,6 +90,23 @@ def percent(value: float | None) -> str | None:
         return None
     decimals = int(0 < value < 0.095 or 0.99 < value < 1)
     return f"{100 * value:.{decimals}f}{NARROW}%".replace("-", MINUS)
+
+
+def at_most(value: float | None) -> str | None:
+    """An upper bound in percent, rounded up: what is shown is never less than what was measured."""
+    return None if value is None or is_missing(value) else f"{math.ceil(1000 * value - 1e-6) / 10:.1f}{NARROW}%"
+
+
+def at_least(value: float | None) -> str | None:
+    """A share in percent, rounded down: all is said of all only."""
+    if value is None or is_missing(value):
+        return None
+    return f"{100:.0f}{NARROW}%" if value == 1 else f"{math.floor(1000 * value + 1e-6) / 10:.1f}{NARROW}%"
+
+
+def as_set(value: float | None) -> str | None:
+    """A share that a person set, in percent as they would write it: ``5 %``, ``0.5 %``."""
+    return None if value is None or is_missing(value) else f"{100 * value:.6g}{NARROW}%"
 
 
 def number(value: float | None) -> str | None:
@@ -146,6 +175,18 @@ def spaced(name: str | None) -> str | None:
     return None if name is None or is_missing(name) else str(name).replace("_", " ")
 
 
+def identifier_class(label: str | None) -> str | None:
+    """A class of identifiers in words: ``medical record number``; a class that is not known speaks for itself."""
+    if label is None or is_missing(label):
+        return None
+    return CLASSES.get(str(label)) or (str(spaced(label)).lower() if str(label).isupper() else spaced(label))
+
+
+def capital(text: str | None) -> str | None:
+    """The text with its first letter large."""
+    return None if text is None or is_missing(text) else text[:1].upper() + text[1:]
+
+
 def tone(word: str | None) -> str:
     """``good``, ``bad`` or ``open``, for the color of a verdict."""
     plain_word = "" if word is None or is_missing(word) else str(word).casefold().replace("_", "-").strip()
@@ -153,10 +194,10 @@ def tone(word: str | None) -> str:
 
 
 def command_parts(text: str | None) -> list[tuple[bool, str]]:
-    """A sentence in parts, each with whether it is a command: in backticks, behind ``Run:``, or all of it."""
+    """A sentence in parts, each with whether it is a command: in backticks, behind a colon, or all of it."""
     if text is None or is_missing(text):
         return []
-    parts = re.split(r"`([^`]+)`|(?:^|(?<=Run: ))(residency .+?)(?=\.?$)", str(text).strip())
+    parts = re.split(r"`([^`]+)`|(?:^|(?<=: ))(residency .+?)(?=\.?$)", str(text).strip())
     # re.split gives plain text, then one of two groups, and so on; the group that did not match is None.
     return [(index % 3 != 0, part) for index, part in enumerate(parts) if part and not (index % 3 == 0 and part == ".")]
 
@@ -167,6 +208,9 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "measured_difference": measured_difference,
     "difference_range": difference_range,
     "percent": percent,
+    "at_most": at_most,
+    "at_least": at_least,
+    "as_set": as_set,
     "number": number,
     "count": count,
     "of_things": of_things,
@@ -174,6 +218,8 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "size": size,
     "moment": moment,
     "spaced": spaced,
+    "identifier_class": identifier_class,
+    "capital": capital,
     "tone": tone,
     "command_parts": command_parts,
 }

@@ -1,0 +1,92 @@
+"""Exchange: documents go out to Label Studio, and what people said there comes back as a label file.
+
+In: a project that has been curated; the JSON that Label Studio exports. Out: tasks and a labelling configuration; a
+label file in the shape of the project's own, one row a document and annotator.
+
+Covers: de-identified text only; findings and answers as a first annotation to correct; several annotators with their
+agreement. Does not cover: choosing between annotators (adjudication is a person's work), raw text.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from residency.curate.label_studio import Annotation, from_label_studio, labelling_config, to_label_studio
+from residency.curate.labelling import Vote, agreement
+from residency.errors import ProjectError
+from residency.project import Project
+from residency.records import TaskKind
+from residency.store.files import write_text
+from residency.story import recall
+from residency.tasks import write_findings_cell
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What came back."""
+
+    annotations: int
+    annotators: tuple[str, ...]
+    agreement: dict[str, float | None]  # classify task -> Krippendorff's alpha
+    file: Path
+
+
+def export_tasks(project: Project, target: Path) -> tuple[int, Path]:
+    """Writes the tasks to ``target`` and the labelling configuration beside it; how many, and where."""
+    iteration = recall(project)
+    tasks = list(to_label_studio(iteration.documents, project.settings.tasks))
+    write_text(target, json.dumps(tasks, ensure_ascii=False, indent=1) + "\n")
+    config = target.with_suffix(".xml")
+    write_text(config, labelling_config(project.settings.tasks, iteration.labels))
+    return len(tasks), config
+
+
+def import_annotations(project: Project, source: Path, target: Path) -> Imported:
+    """Reads an export of Label Studio and writes it as a label file to ``target``."""
+    try:
+        exported = json.loads(source.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ProjectError(
+            f"{source}: there is no such file.", fix="Name the JSON that Label Studio exported."
+        ) from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ProjectError(f"{source}: cannot be read ({type(error).__name__}).", fix="Export as JSON.") from None
+    documents = {document.id: document for document in recall(project).documents}
+    texts = {name: document.text for name, document in documents.items()}
+    annotations = from_label_studio(exported, texts, project.settings.tasks)
+    labels = project.settings.labels
+    columns = [labels.report, labels.patient, "annotator", *(task.answer for task in project.settings.tasks)]
+    lines = io.StringIO()
+    writer = csv.writer(lines)
+    writer.writerow(columns)
+    for one in annotations:
+        document = documents[one.document]
+        writer.writerow([document.key, document.patient, one.who, *_cells(project, one)])
+    write_text(target, lines.getvalue())
+    return Imported(
+        len(annotations), tuple(dict.fromkeys(one.who for one in annotations)), _agreement(project, annotations), target
+    )
+
+
+def _cells(project: Project, one: Annotation) -> list[str]:
+    return [
+        write_findings_cell(one.findings) if task.kind is TaskKind.EXTRACT else one.answers.get(task.name, "")
+        for task in project.settings.tasks
+    ]
+
+
+def _agreement(project: Project, annotations: Sequence[Annotation]) -> dict[str, float | None]:
+    found = {}
+    for task in project.settings.tasks:
+        if task.kind is TaskKind.CLASSIFY:
+            said: dict[str, dict[str, str]] = {}
+            for one in annotations:
+                if task.name in one.answers:
+                    said.setdefault(one.document, {})[one.who] = one.answers[task.name]
+            found[task.name] = agreement(Vote(name, None, 0.0, its) for name, its in said.items())
+    return found

@@ -1,0 +1,296 @@
+"""File to file: one step on a JSON lines file, no project needed.
+
+In: a file with one object a line, ``id`` and ``text``, perhaps ``patient``. Out: the same objects, in the same order,
+changed; keys that the step does not know pass through untouched. Or, from a file with known answers, scores.
+
+Covers: de-identification, finding extraction, and the evaluation of both, on all cores, with flat memory whatever the
+size of the file. Does not cover: review, the vault, the gate: those need a project.
+
+Workers are sent places in the file, never its text.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from residency.curate.deidentify import Deidentify, Evaluation, Policy, read_policy
+from residency.curate.deidentify.evaluation import Tally as Identifiers
+from residency.curate.deidentify.surrogates import derived_pseudonym
+from residency.curate.extract import find, load_reader
+from residency.curate.extract.evaluation import Scores, scores
+from residency.curate.extract.evaluation import Tally as Findings
+from residency.curate.step import Tools
+from residency.errors import ProjectError
+from residency.packs import load_pack
+from residency.packs.terminology import load_terminology
+from residency.records import Document, Finding, Source, Status
+from residency.run.pool import spread
+from residency.run.progress import Progress
+from residency.settings import explain
+from residency.store.jsonl import Index, check_spans, index_lines, ordered_lines, read_at, refuse_problems
+from residency.store.keys import key_path, project_key
+
+KEY = "deidentify"  # name of the key of files that belong to no project
+DOCUMENTS_AT_ONCE = 32  # handed to a worker; more save nothing, fewer cost messages
+PHI = "phi"  # key of the known identifiers in a file to evaluate against
+EACH_ALONE = ""  # no key: records that are not read together
+
+Group = tuple[tuple[int, ...], tuple[int, ...]]  # one patient: numbers of the lines, and where they begin in the file
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """How a file is treated, whatever the step."""
+
+    pack: str
+    workers: int
+    skip_bad: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Deidentified:
+    """What became of a file."""
+
+    records: int
+    skipped: Sequence[str]  # lines that could not be read, and why
+    replaced: Mapping[str, int]  # identifiers found, by class
+    untouched_keys: Sequence[str]  # keys that passed through as they were
+    key_file: Path
+
+
+def deidentify_file(
+    source: Path, target: Path, settings: Deidentify, options: Options, progress: Progress
+) -> Deidentified:
+    """Every record with its new ``text`` and with ``spans`` on the old one; ``patient`` becomes a pseudonym."""
+    index = _index(source, options, target=target)
+    key = project_key(KEY, known_fingerprint=None)
+    work = _DeidentifyGroups(source, settings, options.pack, key, secrets.token_bytes(len(key)))
+    replaced: Counter[str] = Counter()
+    for record in _transform(index, target, work, options, "deidentify", progress):
+        replaced.update(span["label"] for span in record["spans"])
+    return Deidentified(
+        len(index), index.problems, dict(replaced.most_common()), sorted(index.other_keys - {"spans"}), key_path(KEY)
+    )
+
+
+def evaluate_deidentified(source: Path, settings: Deidentify, options: Options, progress: Progress) -> Evaluation:
+    """Recall and precision on records with known identifiers (``phi``: start, end, label)."""
+    check = partial(check_spans, key=PHI, names=("label", "type"))
+    index = _index(source, options, check=check)
+    whole = Identifiers()
+    for tally in _measure(index, _EvaluateGroups(source, settings, options.pack), options, progress):
+        whole.merge(tally)
+    return whole.evaluation()
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """What became of a file."""
+
+    records: int
+    skipped: Sequence[str]
+    findings: Mapping[str, int]  # by status
+
+
+def extract_file(source: Path, target: Path, options: Options, progress: Progress) -> Extracted:
+    """Every record with ``findings``: start, end, concept, label, status."""
+    index = _index(source, options, target=target, group=EACH_ALONE)
+    found: Counter[str] = Counter()
+    for record in _transform(index, target, _ExtractRecords(source, options.pack), options, "extract", progress):
+        found.update(finding["status"] for finding in record["findings"])
+    return Extracted(len(index), index.problems, dict(found.most_common()))
+
+
+def evaluate_extracted(source: Path, options: Options, progress: Progress) -> Scores:
+    """F1 and status accuracy on records with known ``findings`` (concept or hpo_id, status, start, end)."""
+    index = _index(source, options, group=EACH_ALONE, check=_check_findings)
+    whole = Findings()
+    for tally in _measure(index, _EvaluateRecords(source, options.pack), options, progress):
+        whole.merge(tally)
+    return scores(whole)
+
+
+def policy_from(written: str) -> Policy:
+    """A policy from its name or from a file; a ProjectError lists what is wrong with it."""
+    file = Path(written)
+    if not file.suffix and not file.exists():
+        text, place = written, "--policy"
+    else:
+        try:
+            text, place = file.read_text(encoding="utf-8"), str(file)
+        except (OSError, UnicodeDecodeError) as error:
+            raise ProjectError(f"{file}: cannot be read ({type(error).__name__}).", fix="Name a YAML file.") from None
+    try:
+        return read_policy(text)
+    except ValidationError as error:
+        problems = explain(error)
+        raise ProjectError(f"{place}: {'; '.join(problems)}.", fix="Correct it.", problems=problems) from None
+    except ValueError as error:
+        raise ProjectError(f"{place}: {error}.", fix="Use a named policy, or settings based_on one.") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _DeidentifyGroups:
+    """De-identifies the records of some patients; travels to the workers."""
+
+    source: Path
+    settings: Deidentify
+    pack: str
+    key: bytes
+    of_this_run: bytes  # keys pseudonyms where the policy permits none that is derived from the patient
+
+    def __call__(self, groups: Sequence[Group]) -> list[tuple[int, dict[str, Any]]]:
+        tools = Tools(key=self.key, seed=0, pack=load_pack(self.pack))
+        results = []
+        for numbers, starts in groups:
+            records = read_at(self.source, starts)
+            patient = str(records[0].get("patient") or "")
+            documents = [_document(record, self.source, patient) for record in records]
+            treated = self.settings.treat(patient or f"document:{records[0]['id']}", documents, tools)
+            for number, record, its in zip(numbers, records, treated, strict=True):
+                spans = [asdict(span) for span in its.spans]
+                results.append((number, {**record, **self._named(patient), "text": its.document.text, "spans": spans}))
+        return results
+
+    def _named(self, patient: str) -> dict[str, str]:
+        if not patient:
+            return {}
+        key = self.key if self.settings.policy.derives_codes else self.of_this_run
+        return {"patient": derived_pseudonym(key, patient)}
+
+
+@dataclass(frozen=True, slots=True)
+class _EvaluateGroups:
+    """Counts what is found in the records of some patients; travels to the workers."""
+
+    source: Path
+    settings: Deidentify
+    pack: str
+
+    def __call__(self, groups: Sequence[Group]) -> Identifiers:
+        tally = Identifiers()
+        for _, starts in groups:
+            records = read_at(self.source, starts)
+            found = self.settings.find([record["text"] for record in records], load_pack(self.pack))
+            for record, spans in zip(records, found, strict=True):
+                tally.add(record, spans)
+        return tally
+
+
+@dataclass(frozen=True, slots=True)
+class _ExtractRecords:
+    """Reads findings; travels to the workers."""
+
+    source: Path
+    pack: str
+
+    def __call__(self, groups: Sequence[Group]) -> list[tuple[int, dict[str, Any]]]:
+        reader = load_reader(load_pack(self.pack))
+        results = []
+        for numbers, starts in groups:
+            for number, record in zip(numbers, read_at(self.source, starts), strict=True):
+                findings = [_plain_finding(finding) for finding in find(record["text"], reader)]
+                results.append((number, {**record, "findings": findings}))
+        return results
+
+
+@dataclass(frozen=True, slots=True)
+class _EvaluateRecords:
+    """Counts findings that were read rightly; travels to the workers."""
+
+    source: Path
+    pack: str
+
+    def __call__(self, groups: Sequence[Group]) -> Findings:
+        pack = load_pack(self.pack)
+        reader, terminology = load_reader(pack), load_terminology(pack)
+        tally = Findings()
+        for _, starts in groups:
+            for record in read_at(self.source, starts):
+                tally.add(record["findings"], find(record["text"], reader), terminology.current)
+        return tally
+
+
+def _plain_finding(finding: Finding) -> dict[str, Any]:
+    place = {"start": finding.start, "end": finding.end}
+    return {**place, "concept": finding.concept, "label": finding.label, "status": finding.status.value}
+
+
+def _check_findings(record: dict[str, Any]) -> None:
+    check_spans(record, "findings", names=("concept", "hpo_id"), unplaced=True)
+    for number, finding in enumerate(record["findings"]):
+        if finding.get("status") not in set(Status):
+            raise ValueError(f"findings[{number}] has no status of {', '.join(Status)}")
+
+
+def _transform(
+    index: Index, target: Path, work: Callable[[Any], Any], options: Options, title: str, progress: Progress
+) -> Iterator[dict[str, Any]]:
+    """Writes what ``work`` makes of every record, in the order of the input, and gives each back in passing."""
+    progress.begin(title, len(index))
+    with ordered_lines(target, len(index)) as lines:
+        for results in spread(work, _batches(index), workers=_useful(options, index)):
+            for number, record in results:
+                lines.put(number, record)
+                yield record
+            progress.advance(len(results))
+    progress.end(f"{len(index)} records")
+
+
+def _measure(index: Index, work: Callable[[Any], Any], options: Options, progress: Progress) -> Iterator[Any]:
+    """The tallies of all batches."""
+    progress.begin("evaluate", len(index))
+    for tally in spread(work, _batches(index), workers=_useful(options, index)):
+        yield tally
+        progress.advance(DOCUMENTS_AT_ONCE)
+    progress.end(f"{len(index)} records")
+
+
+def _index(
+    source: Path,
+    options: Options,
+    *,
+    target: Path | None = None,
+    group: str = "patient",
+    check: Callable[[dict[str, Any]], None] | None = None,
+) -> Index:
+    if target is not None and target.exists() and target.resolve() == source.resolve():
+        raise ProjectError(f"{target}: the output would replace the input.", fix="Name another file with -o.")
+    index = index_lines(source, group=group, check=check)
+    if not options.skip_bad:
+        refuse_problems(index)
+    if not len(index):
+        raise ProjectError(f"{source}: there is no record in it.", fix='Write one object a line: {"id", "text"}.')
+    return index
+
+
+def _batches(index: Index) -> Iterator[list[Group]]:
+    """All of a patient's records together, so that a name found in one is found in all."""
+    batch: list[Group] = []
+    size = 0
+    for numbers in index.groups.values():
+        batch.append((tuple(numbers), index.places(numbers)))
+        size += len(numbers)
+        if size >= DOCUMENTS_AT_ONCE:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _useful(options: Options, index: Index) -> int:
+    """A worker takes seconds to load: no more of them than there are batches."""
+    return max(1, min(options.workers, -(-len(index) // DOCUMENTS_AT_ONCE)))
+
+
+def _document(record: Mapping[str, Any], source: Path, patient: str) -> Document:
+    name = str(record["id"])
+    return Document(id=name, key=name, text=record["text"], source=Source(path=source.name), patient=patient)

@@ -1,0 +1,200 @@
+"""A project: its file, its folder, its pack, its workspace, its vault, its key.
+
+In: a folder with residency.yaml. Out: a ``Project``, or one ProjectError with everything that is wrong.
+
+Covers: which curation steps exist (``CurationStep``), what a project file may say and what in it does not fit together,
+the key that must be the one that earlier runs used, a new key. Does not cover: running anything (story.py).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from residency.curate.augment import Augment
+from residency.curate.cleanse import Cleanse
+from residency.curate.deduplicate import Deduplicate
+from residency.curate.deidentify import Deidentify
+from residency.curate.examples import Prompt
+from residency.curate.extract import ExtractFindings
+from residency.curate.ingest import SourceSettings
+from residency.curate.labels import LabelSettings
+from residency.curate.split import SplitSettings
+from residency.errors import ProjectError, StoreError
+from residency.evaluate import metrics
+from residency.evaluate.baselines import BASELINES
+from residency.evaluate.gate import GateSettings
+from residency.evaluate.run import EvaluateSettings
+from residency.packs import Pack, load_pack
+from residency.records import TaskKind
+from residency.settings import Settings, explain, fingerprint, read_yaml
+from residency.store.files import write_text
+from residency.store.keys import LocalWrapper, key_fingerprint, key_rotation, project_key
+from residency.store.runs import Workspace
+from residency.store.vault import Vault
+from residency.tasks import TaskSettings
+from residency.tune.lora import Recipe
+
+PROJECT_FILE = "residency.yaml"
+IDENTITY_FILE = Path(".residency") / "project.json"
+VAULT_FOLDER = Path(".residency") / "vault"
+
+CurationStep = Annotated[Deidentify | Cleanse | Deduplicate | ExtractFindings, Field(discriminator="step")]
+"""Every curation step there is: the parser, the schema and the error message of ``curate`` in a project file."""
+
+
+class ProjectSettings(Settings):
+    """residency.yaml."""
+
+    name: str = Field(description="name of the project")
+    pack: str = Field(description="domain pack: a shipped one by name, or a folder")
+    seed: int = Field(default=1, ge=0, description="seed of everything that is drawn")
+    sources: tuple[SourceSettings, ...] = Field(min_length=1, description="where the documents are")
+    labels: LabelSettings = Field(description="the experts' label file")
+    curate: tuple[CurationStep, ...] = Field(min_length=1, description="curation steps, in order")
+    augment: Augment | None = Field(default=None, description="write training texts differently; none if left out")
+    split: SplitSettings = Field(default=SplitSettings(), description="who is trained on, who is held out")
+    tasks: tuple[TaskSettings, ...] = Field(min_length=1, description="what the specialist does")
+    base: str = Field(default="embedded", description="base model: embedded, or a local model folder")
+    template: str | None = Field(default=None, description="chat template, for a base that the catalogue does not know")
+    recipe: Recipe = Field(default=Recipe(), description="training recipe; what is not set comes from the catalogue")
+    evaluate: EvaluateSettings = Field(default=EvaluateSettings(), description="systems and statistics")
+    gate: GateSettings = Field(default=GateSettings(), description="what must hold before anyone uses the adapter")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> ProjectSettings:
+        problems = [*self._private_text_problems(), *self._name_problems()]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @property
+    def deidentify(self) -> Deidentify:
+        """The first curation step."""
+        first = self.curate[0]
+        assert isinstance(first, Deidentify)  # held by the validator
+        return first
+
+    def _private_text_problems(self) -> Iterator[str]:
+        first = self.curate[0]
+        if not isinstance(first, Deidentify) or any(isinstance(step, Deidentify) for step in self.curate[1:]):
+            yield "curate must begin with the step deidentify, and have no other: nothing else may touch raw text"
+            return
+        for task in self.tasks:
+            if task.kind is TaskKind.GENERATE and task.answer not in first.answers:
+                yield f"curate[0].answers must list {task.answer!r}: it is free text, the answer of task {task.name}"
+
+    def _name_problems(self) -> Iterator[str]:
+        """Names that stand for nothing, before a run is spent on them."""
+        names = Counter(task.name for task in self.tasks)
+        yield from (f"tasks: the name {name!r} stands {count} times" for name, count in names.items() if count > 1)
+        kind_of = {task.name: task.kind for task in self.tasks}
+        for number, line in enumerate(self.gate.lines):
+            task, metric = getattr(line, "task", None), getattr(line, "metric", None)
+            if task is None:
+                continue
+            if task not in kind_of:
+                yield f"gate.lines[{number}].task: there is no task {task!r}; tasks are {', '.join(kind_of)}"
+                continue
+            kind = kind_of[task]
+            if metric is not None and kind not in metrics.METRICS[metric].kinds:
+                yield f"gate.lines[{number}].metric: {metric} is not measured for {kind} tasks"
+            known = [*self.evaluate.systems, *BASELINES[kind]]
+            for role in ("system", "baseline"):
+                named = getattr(line, role, None)
+                if named is not None and named not in known:
+                    yield f"gate.lines[{number}].{role}: there is no system {named!r}; systems are {', '.join(known)}"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project folder that has been read: settings, domain pack, workspace, secret key."""
+
+    root: Path
+    settings: ProjectSettings
+    pack: Pack
+
+    @classmethod
+    def open(cls, root: Path) -> Project:
+        """Reads residency.yaml; all of its problems are one ProjectError."""
+        file = root / PROJECT_FILE
+        try:
+            settings = ProjectSettings.model_validate(read_yaml(file.read_text(encoding="utf-8")))
+        except UnicodeDecodeError:
+            raise ProjectError(f"{file}: not UTF-8 text.", fix="Save the file as UTF-8.") from None
+        except IsADirectoryError:
+            raise ProjectError(f"{file}: a folder stands where the project file should.", fix="Rename it.") from None
+        except FileNotFoundError:
+            raise ProjectError(
+                f"{file}: there is no project here.", fix=f"Run: residency init {root} --demo neurology"
+            ) from None
+        except yaml.YAMLError as error:
+            place = getattr(error, "problem_mark", None)
+            line = f" line {place.line + 1}" if place else ""
+            what = str(getattr(error, "problem", "") or "a character that YAML does not allow")
+            raise ProjectError(
+                f"{file}{line}: not YAML: {what}.", fix="Correct the file; check the indentation."
+            ) from None
+        except ValidationError as error:
+            problems = explain(error)
+            count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+            raise ProjectError(f"{file}: {count}.", fix="Correct each line.", problems=problems) from None
+        return cls(root.resolve(), settings, load_pack(settings.pack))
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        return Workspace(self.root / ".residency")
+
+    @cached_property
+    def vault(self) -> Vault:
+        """Raw text and what links it to people, encrypted; made on first use."""
+        folder = self.root / VAULT_FOLDER
+        # A new vault's surrogates are keyed from the project key, so that the demo's are the same on every machine.
+        return Vault.open(folder, LocalWrapper(self.key), first_surrogate_key=self.key)
+
+    @cached_property
+    def key(self) -> bytes:
+        """The project's secret key; refused where it is not the one that earlier runs used."""
+        identity = self.root / IDENTITY_FILE
+        try:
+            known = (
+                json.loads(identity.read_text()) if identity.exists() else {"id": fingerprint({"root": str(self.root)})}
+            )
+            sealed_with = Vault.fingerprint_at(self.root / VAULT_FOLDER) or known.get("key")
+            key = project_key(known["id"], known_fingerprint=sealed_with)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise StoreError(
+                f"{identity}: damaged; it says which key belongs to this project.",
+                fix="Put back a copy; or delete .residency, if everything that was made may be made anew.",
+            ) from None
+        if "key" not in known:
+            write_text(identity, json.dumps(known | {"key": key_fingerprint(key)}) + "\n")
+        return key
+
+    def task(self, name: str) -> TaskSettings:
+        return next(task for task in self.settings.tasks if task.name == name)
+
+    def prompt(self, task: TaskSettings) -> Prompt:
+        return Prompt.load(self.root, task)
+
+
+def rotate_project_key(project: Project) -> tuple[int, str]:
+    """Seals the vault with a new key; how many keys were sealed, and what is left to do by hand."""
+    identity = project.root / IDENTITY_FILE
+    vault = project.vault
+    known = json.loads(identity.read_text())
+    with (
+        project.workspace.alone(),
+        key_rotation(known["id"], known=lambda: Vault.fingerprint_at(vault.path.parent)) as keys,
+    ):
+        count = vault.rotate(LocalWrapper(keys.new))
+        write_text(identity, json.dumps({**known, "key": key_fingerprint(keys.new)}) + "\n")
+    return count, keys.next_step

@@ -1,0 +1,190 @@
+"""JSON lines files that are too large to hold: read by place, written in order.
+
+In: a file with one JSON object a line, each with ``id`` and ``text``. Out: an index of its lines; the objects at some
+places; an output file with one line for each, in the order of the input.
+
+Covers: what is wrong with a line (its number and why, never its content), lines that belong together (one patient's)
+wherever they stand, results that come in any order, output that appears whole or not at all. Does not cover: what is
+done with the objects.
+
+Only places are held in memory: some dozen bytes a line.
+"""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from residency.errors import RecordError
+from residency.store.files import whole_file
+
+PROBLEMS_NAMED = 10  # in one error; the number of all is said
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(slots=True)
+class Index:
+    """Where the lines of a file begin, and which of them belong together."""
+
+    path: Path
+    starts: array[int] = field(default_factory=lambda: array("Q"))  # byte offset of each line that holds an object
+    groups: dict[str, list[int]] = field(default_factory=dict)  # group -> numbers of its lines, in order
+    other_keys: set[str] = field(default_factory=set)  # keys beside id, text, patient
+    problems: list[str] = field(default_factory=list)  # "line 7: why"
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def places(self, numbers: Sequence[int]) -> tuple[int, ...]:
+        return tuple(self.starts[number] for number in numbers)
+
+
+def index_lines(path: Path, *, group: str = "patient", check: Callable[[dict[str, Any]], None] | None = None) -> Index:
+    """The index of a file. ``group``: the key whose equal values belong together; ``check`` raises a ValueError that
+    says what else is wrong with an object. Every line is checked; nothing of its content is kept."""
+    index = Index(path)
+    seen: set[int] = set()
+    for number, start, line in _lines(path):
+        try:
+            record = _object(line)
+            if check is not None:
+                check(record)
+        except ValueError as error:
+            index.problems.append(f"line {number}: {error}")
+            continue
+        name = hash(str(record["id"]))
+        if name in seen:
+            index.problems.append(f"line {number}: an id that an earlier line has too")
+            continue
+        seen.add(name)
+        value = record.get(group)
+        key = f"line:{number}" if value is None or value == "" else f"is:{value}"
+        index.groups.setdefault(key, []).append(len(index.starts))
+        index.starts.append(start)
+        index.other_keys.update(record.keys() - {"id", "text", group})
+    return index
+
+
+def refuse_problems(index: Index) -> None:
+    """A RecordError that names the first lines that cannot be read."""
+    if index.problems:
+        count = len(index.problems)
+        shown = "; ".join(index.problems[:PROBLEMS_NAMED]) + ("; ..." if count > PROBLEMS_NAMED else "")
+        raise RecordError(
+            f"{index.path}: {count} line{'s' if count > 1 else ''} cannot be read: {shown}.",
+            fix='Correct them, each to {"id": ..., "text": ...}; or add --skip-bad to go on without them.',
+        )
+
+
+def read_at(path: Path, starts: Sequence[int]) -> list[dict[str, Any]]:
+    """The objects whose lines begin at these byte offsets."""
+    records = []
+    with path.open("rb") as file:
+        for start in starts:
+            file.seek(start)
+            records.append(json.loads(file.readline().removeprefix(_BOM)))
+    return records
+
+
+class OrderedLines:
+    """Takes lines by number, in any order; what comes early waits on disk, not in memory."""
+
+    def __init__(self, spool: BinaryIO, count: int) -> None:
+        self._spool = spool
+        self._where = array("Q", bytes(8 * count))
+        self._length = array("Q", bytes(8 * count))
+
+    def put(self, number: int, record: Any) -> None:
+        line = (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", errors="surrogatepass")
+        if b"\xed" in line and not _is_utf8(line):  # half of a surrogate pair: only as an escape is it valid JSON
+            line = (json.dumps(record) + "\n").encode()
+        self._where[number] = self._spool.tell()
+        self._length[number] = len(line)
+        self._spool.write(line)
+
+    def write(self, path: Path) -> None:
+        self._spool.flush()
+        with path.open("wb") as file:
+            for where, length in zip(self._where, self._length, strict=True):
+                self._spool.seek(where)
+                file.write(self._spool.read(length))
+
+
+@contextmanager
+def ordered_lines(path: Path, count: int) -> Iterator[OrderedLines]:
+    """Writes ``path`` when the block ends well: ``count`` lines, in the order of their numbers."""
+    with whole_file(path) as finished:
+        waiting = Path(f"{finished}.spool")
+        try:
+            with waiting.open("w+b") as spool:
+                waiting.chmod(0o600)
+                lines = OrderedLines(spool, count)
+                yield lines
+                lines.write(finished)
+        finally:
+            waiting.unlink(missing_ok=True)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
+    try:
+        with path.open("rb") as file:
+            start = 0
+            for number, line in enumerate(file, 1):
+                content = line.removeprefix(_BOM) if number == 1 else line
+                if content.strip():
+                    yield number, start, content
+                start += len(line)
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        why = {FileNotFoundError: "there is no such file", IsADirectoryError: "a folder"}
+        raise RecordError(
+            f"{path}: {why.get(type(error), 'cannot be read')}.", fix="Name a JSON lines file that you may read."
+        ) from None
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    """The object of a line; a ValueError says what is wrong without showing it."""
+    try:
+        record = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON at character {error.pos}") from None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not isinstance(record, dict):
+        raise ValueError("not an object")
+    if not isinstance(record.get("id"), str | int) or isinstance(record["id"], bool):
+        raise ValueError("no id (text or number)")
+    if not isinstance(record.get("text"), str):
+        raise ValueError("no text")
+    if not isinstance(record.get("patient"), str | int | None):
+        raise ValueError("patient is neither text nor number")
+    return record
+
+
+def check_spans(record: dict[str, Any], key: str, *, names: Sequence[str], unplaced: bool = False) -> None:
+    """A ValueError unless ``key`` holds a list of spans within the text, each with a text under one of ``names``.
+    ``unplaced``: a span may have no place."""
+    if not isinstance(record.get(key), list):
+        raise ValueError(f"no list {key!r}")
+    for number, span in enumerate(record[key]):
+        if not isinstance(span, dict) or not any(isinstance(span.get(name), str) for name in names):
+            raise ValueError(f"{key}[{number}] has no {' or '.join(names)}")
+        if unplaced and span.get("start") is None and span.get("end") is None:
+            continue
+        start, end = span.get("start"), span.get("end")
+        if not (isinstance(start, int) and isinstance(end, int) and 0 <= start < end <= len(record["text"])):
+            raise ValueError(f"{key}[{number}] does not lie within the text")
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

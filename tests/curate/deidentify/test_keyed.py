@@ -1,0 +1,153 @@
+"""Fields with a label before their value, in the forms that records write them. All values are invented."""
+
+from __future__ import annotations
+
+import pytest
+
+FIELDS = [
+    # Record numbers.
+    ("MRN# 00482917", "00482917", "MRN"),
+    ("MRN is 4829173", "4829173", "MRN"),
+    ("M.R.N. 482-91-73", "482-91-73", "MRN"),
+    ("Medical Record Number = 7734120", "7734120", "MRN"),
+    ("Med Rec No: K773412", "K773412", "MRN"),
+    ("Hosp. no\n  T0044512", "T0044512", "MRN"),
+    ("| MRN | 5520193 |", "5520193", "MRN"),
+    ("MRN\n5520193", "5520193", "MRN"),
+    ('{"mrn": "5520193"}', "5520193", "MRN"),
+    ("mrn=5520193;", "5520193", "MRN"),
+    ("Patient ID: AB-20193", "AB-20193", "MRN"),
+    ("Chart no. 88123", "88123", "MRN"),
+    ("CHI number 0101561234", "0101561234", "MRN"),
+    ("EMPI 100023344", "100023344", "MRN"),
+    ("NHI: ZZZ0016", "ZZZ0016", "MRN"),
+    # Accounts and money.
+    ("Account Number: 30019-22", "30019-22", "ACCOUNT"),
+    ("HAR 600012345", "600012345", "ACCOUNT"),
+    ("Guarantor account 9912-771", "9912-771", "ACCOUNT"),
+    ("Bank account 12345678, sort code 20-00-00", "12345678", "ACCOUNT"),
+    ("Bank account 12345678, sort code 20-00-00", "20-00-00", "ACCOUNT"),
+    ("IBAN GB82 WEST 1234 5698 7654 32", "GB82 WEST 1234 5698 7654 32", "ACCOUNT"),
+    ("paid with card 4111 1111 1111 1111", "4111 1111 1111 1111", "ACCOUNT"),
+    ("Invoice no. 2019/00433", "2019/00433", "ACCOUNT"),
+    ("routing number 021000021", "021000021", "ACCOUNT"),
+    # Health plans.
+    ("Policy No: XJ-889-2231", "XJ-889-2231", "HEALTH_PLAN_ID"),
+    ("Subscriber ID W2231 88912", "W2231 88912", "HEALTH_PLAN_ID"),
+    ("Group #: 0078812-010", "0078812-010", "HEALTH_PLAN_ID"),
+    ("Member # HGX889231104", "HGX889231104", "HEALTH_PLAN_ID"),
+    ("Medicaid ID: 99-1234567-A", "99-1234567-A", "HEALTH_PLAN_ID"),
+    ("Health card 1234-567-897-AB", "1234-567-897-AB", "HEALTH_PLAN_ID"),
+    ("OHIP: 1234567897 VC AB", "1234567897", "HEALTH_PLAN_ID"),
+    ("Krankenversichertennummer M778949504", "M778949504", "HEALTH_PLAN_ID"),
+    ("NHS Number: 642 621 2997", "642 621 2997", "HEALTH_PLAN_ID"),
+    ("beneficiary number 1EG4TE5MK73", "1EG4TE5MK73", "HEALTH_PLAN_ID"),
+    ("RxBIN: 610014", "610014", "HEALTH_PLAN_ID"),
+    ("Insurance: Blue Shield, ID# 8871203", "8871203", "HEALTH_PLAN_ID"),
+    ("prior authorization number A11299381", "A11299381", "HEALTH_PLAN_ID"),
+    # Licences and certificates.
+    ("DEA # BH0198603", "BH0198603", "LICENSE"),
+    ("NPI: 1291417776", "1291417776", "LICENSE"),
+    ("State license no. MD-44120", "MD-44120", "LICENSE"),
+    ("Driver's license D123-4567-8901", "D123-4567-8901", "LICENSE"),
+    ("Drivers Lic. S530-4608-7234", "S530-4608-7234", "LICENSE"),
+    ("DL# A1234567", "A1234567", "LICENSE"),
+    ("driving licence MORGA657054SM9IJ", "MORGA657054SM9IJ", "LICENSE"),
+    ("medical license 036-118842", "036-118842", "LICENSE"),
+    ("GMC reference 7654321", "7654321", "LICENSE"),
+    ("nursing registration 98I2345E", "98I2345E", "LICENSE"),
+    ("Certificate number: CERT-2019-88123", "CERT-2019-88123", "LICENSE"),
+    ("birth certificate no 123-66-004321", "123-66-004321", "LICENSE"),
+    ("AHPRA MED0001234567", "MED0001234567", "LICENSE"),
+    # Vehicles.
+    ("VIN 1HGCM82633A004352", "1HGCM82633A004352", "VEHICLE_ID"),
+    ("License plate: 7ABC123", "7ABC123", "VEHICLE_ID"),
+    ("plate number KLM 4471", "KLM 4471", "VEHICLE_ID"),
+    ("car registration AB12 CDE", "AB12 CDE", "VEHICLE_ID"),
+    ("vehicle tag GHT-1182", "GHT-1182", "VEHICLE_ID"),
+    # Devices.
+    ("Pacemaker model W1DR01, serial RNB442917H", "RNB442917H", "DEVICE_ID"),
+    ("S/N: 1234-ABX-99", "1234-ABX-99", "DEVICE_ID"),
+    ("VNS generator serial number 102938", "102938", "DEVICE_ID"),
+    ("Implant lot: 7654321D", "lot: 7654321D", "DEVICE_ID"),
+    ("insulin pump SN MM512-8843", "SN MM512-8843", "DEVICE_ID"),
+    ("device ID 00844588003288", "00844588003288", "DEVICE_ID"),
+    ("IMEI 490154203237518", "490154203237518", "DEVICE_ID"),
+    ("MAC address 00:1A:2B:3C:4D:5E", "00:1A:2B:3C:4D:5E", "DEVICE_ID"),
+    (
+        "UDI (01)00844588003288(17)141120(10)7654321D(21)10987654d321",
+        "(01)00844588003288(17)141120(10)7654321D(21)10987654d321",
+        "DEVICE_ID",
+    ),
+    ("ICD serial no. PZX602447S", "PZX602447S", "DEVICE_ID"),
+    ("hearing aid serial: 19X0044127", "19X0044127", "DEVICE_ID"),
+    ("shunt valve lot no. 2203-118", "2203-118", "DEVICE_ID"),
+    # Biometrics and pictures.
+    ("fingerprint ID FP-889120", "FP-889120", "BIOMETRIC"),
+    ("voiceprint: VP_003312", "VP_003312", "BIOMETRIC"),
+    ("iris scan code IR88123", "IR88123", "BIOMETRIC"),
+    ("photo DSC_0042.JPG attached", "DSC_0042.JPG", "PHOTO_ID"),
+    ("image file face_front_0231.png", "face_front_0231.png", "PHOTO_ID"),
+    ("photo id PH-22913", "PH-22913", "PHOTO_ID"),
+    # Other numbers.
+    ("Accession: 19-CT-004417", "19-CT-004417", "OTHER_ID"),
+    ("Accession # S19-04417", "S19-04417", "OTHER_ID"),
+    ("Specimen ID: BL-2019-7781", "BL-2019-7781", "OTHER_ID"),
+    ("order number 88120031", "88120031", "OTHER_ID"),
+    ("Encounter: 300112233", "300112233", "OTHER_ID"),
+    ("CSN 200345671", "200345671", "OTHER_ID"),
+    ("Visit # V00291", "V00291", "OTHER_ID"),
+    ("Referral no. RF-77120", "RF-77120", "OTHER_ID"),
+    ("UBRN 0000 4412 9981", "0000 4412 9981", "OTHER_ID"),
+    ("Study subject ID: 014-0032", "014-0032", "OTHER_ID"),
+    ("randomization number R-10442", "R-10442", "OTHER_ID"),
+    ("Screening no. 0042-117", "0042-117", "OTHER_ID"),
+    ("trial participant 07-0193", "07-0193", "OTHER_ID"),
+    ("Claim number: WC-2018-55102", "WC-2018-55102", "OTHER_ID"),
+    ("Passport no. L8820391", "L8820391", "OTHER_ID"),
+    ("passport: 533380006", "533380006", "OTHER_ID"),
+    ("NINO AB123456C", "AB123456C", "OTHER_ID"),
+    ("National Insurance number AB 12 34 56 C", "AB 12 34 56 C", "OTHER_ID"),
+    ("DNI 12345678Z", "12345678Z", "OTHER_ID"),
+    ("NIE: X-1234567-L", "X-1234567-L", "OTHER_ID"),
+    ("SIN 046 454 286", "046 454 286", "SSN"),
+    ("Tax ID 91-2233445", "91-2233445", "OTHER_ID"),
+    ("employee ID 00-77123", "00-77123", "OTHER_ID"),
+    ("student ID: S1029384", "S1029384", "OTHER_ID"),
+    ("prisoner number A1234BC", "A1234BC", "OTHER_ID"),
+    ("Case No. 2019-CV-00417", "2019-CV-00417", "OTHER_ID"),
+    ("police report #19-004417", "19-004417", "OTHER_ID"),
+    ("Rx# 7741203", "7741203", "OTHER_ID"),
+    ("Alien number A098765432", "A098765432", "OTHER_ID"),
+    ("numéro de sécurité sociale 2 85 11 75 789 844 24", "2 85 11 75 789 844 24", "SSN"),
+    ("social security no. 574339482", "574339482", "SSN"),
+    ("last four of SSN: 9482", "9482", "SSN"),
+    ("SSN ending in 9482", "9482", "SSN"),
+    ("Aadhaar 2345 6789 0124", "2345 6789 0124", "OTHER_ID"),
+]
+
+
+@pytest.mark.parametrize(("text", "value", "label"), FIELDS)
+def test_a_field_is_found_whole_and_with_its_class(found, text: str, value: str, label: str) -> None:
+    assert (value, label) in found(text)[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Group 2 muscles were weak; plan 1 is to wait; case 3 of the series.",
+        "The pump was set to 250 units; model of care; visit 3 of 5; lot of pain; order 2.",
+        "Policy is to repeat after 12 weeks. Member of the team. Group therapy 2019.",
+        "Study 12 showed a benefit; protocol version 3.0; phase 2 trial.",
+        "Plate fixation 2018, 6 screws. Face scan normal. Iris normal.",
+        "Registration was refused. Account of events: fell 3 times.",
+        "Encounter lasted 45 minutes. Claims to have slept 12 hours.",
+        "Device check 2019: battery 75 %, threshold 0.5 V at 0.4 ms.",
+        "Number of episodes 12; record of 1200 ml; chart reviewed 2015.",
+        "Passport control was stressful. Certificate 3 months off work.",
+        "Licence to drive revoked for 12 months.",
+        "Dental plate 2011. License valid 2015.",
+    ],
+)
+def test_numbers_that_count_things_are_left_alone(found, text: str) -> None:
+    assert found(text) == [[]]

@@ -1,0 +1,323 @@
+"""Private text: it is in the vault and nowhere else; people check it, release it, and may have it forgotten."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from residency import intake
+from residency.cli import app
+from residency.curate.deidentify.feedback import Place
+from residency.errors import GateRefused, ProjectError, StoreError
+from residency.forget import forget_patient
+from residency.intake import RAW, TREATMENT, raw_document, treatment
+from residency.project import Project, rotate_project_key
+from residency.records import Document, Dropped
+from residency.review import (
+    documents_to_read,
+    doubtful_spans,
+    record_reading,
+    record_release,
+    record_span,
+    standing,
+)
+from residency.run.progress import Silent
+from residency.story import run_project
+
+SECRETS = [b"Vandermolen", b"vandermolen", b"Quentin", *(b"55%05d" % number for number in range(40))]
+
+
+@pytest.fixture
+def project(told) -> Path:
+    """Forty letters, de-identified; nobody has read them."""
+    return told[0]
+
+
+def set_policy(root: Path, **review: object) -> None:
+    settings = yaml.safe_load((root / "residency.yaml").read_text())
+    settings["curate"][0]["policy"]["review"].update(review)
+    (root / "residency.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+
+
+def deidentified(root: Path, until: str = "release") -> dict[str, str]:
+    """The de-identified texts by report."""
+    run = run_project(root, Silent(), until=until).runs["deidentify"]
+    return {document.key: document.text for document in run.read("documents", Document)}
+
+
+def read_all(root: Path, *, who: str = "Pat") -> int:
+    project = Project.open(root)
+    count = 0
+    for document in documents_to_read(project):
+        record_reading(project, document, [], [], who=who)
+        count += 1
+    return count
+
+
+def plaintext_in(folder: Path) -> list[str]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return [f"{path}: {secret!r}" for path in files for secret in SECRETS if secret in path.read_bytes()]
+
+
+def test_raw_text_is_in_the_vault_encrypted_and_nowhere_else(project: Path) -> None:
+    opened = Project.open(project)
+    assert opened.vault.count(RAW) == opened.vault.count(TREATMENT) == 40
+    raw = raw_document(opened.vault, opened.vault.ids(RAW)[0])
+    assert "Vandermolen" in raw.text
+    assert plaintext_in(project / ".residency") == []
+    assert [line for page in project.glob("*.*ml") for line in plaintext_in(page.parent) if str(page) in line] == []
+    assert plaintext_in(project / "inbox") != []
+
+
+def test_the_evidence_is_written_with_owner_rights_and_holds_no_text(project: Path) -> None:
+    for name in ("deidentification.json", "deidentification.html"):
+        assert (project / name).stat().st_mode & 0o077 == 0
+        assert not any(secret in (project / name).read_bytes() for secret in SECRETS)
+    evidence = json.loads((project / "deidentification.json").read_text())
+    assert evidence["standing"] == "INCONCLUSIVE" and evidence["signature"] is None
+    assert evidence["anonymity"]["k"] == 5 and evidence["vault"]["patients"] == 40
+    assert len(evidence["not_covered"]) > 3
+
+
+def test_training_waits_until_people_have_read_enough_and_released_the_set(project: Path) -> None:
+    set_policy(project, before_training=True)
+    shutil.rmtree(project / ".residency" / "adapters")
+    with pytest.raises(GateRefused, match="0 of 40 documents were read") as refused:
+        run_project(project, Silent())
+    assert refused.value.verdict == "INCONCLUSIVE"
+    assert not (project / ".residency" / "adapters").exists()
+    assert read_all(project) == 40
+    with pytest.raises(GateRefused, match="nobody has released"):
+        run_project(project, Silent(), until="release")
+    record_release(Project.open(project), approve=True, who="Pat")
+    released = run_project(project, Silent(), until="release").released
+    assert released.standing == "GO" and released.signed.who == "Pat"
+    assert released.recall.rows[0].reviewed == 120
+
+
+def test_a_refused_set_stays_refused_until_it_changes(project: Path) -> None:
+    set_policy(project, before_training=True)
+    read_all(project)
+    record_release(Project.open(project), approve=False, who="Pat")
+    with pytest.raises(GateRefused, match="Pat refused") as refused:
+        run_project(project, Silent(), until="release")
+    assert refused.value.verdict == "NO-GO"
+
+
+def test_what_a_reader_names_is_counted_as_missed_and_found_from_then_on(project: Path) -> None:
+    opened = Project.open(project)
+    first = next(documents_to_read(opened))
+    start = first.text.index("tremor")  # stands for a name that no rule knows
+    record_reading(opened, first, [Place(start, start + 6, "NAME")], [], who="Pat")
+    now = standing(opened)
+    assert (now.recall.read, now.recall.rows[0].missed, now.recall.with_a_miss) == (1, 1, 1)
+    key = raw_document(opened.vault, first.document).key
+    texts = deidentified(project)
+    assert "tremor" not in texts[key]
+    assert sum("tremor" in text for text in texts.values()) == 39
+    # Recall stays that of the machine: a document that was corrected does not flatter it.
+    assert standing(Project.open(project)).recall.rows[0].missed == 1
+
+
+def test_a_span_that_a_person_rejects_stays_as_it_was_written(project: Path) -> None:
+    opened = Project.open(project)
+    document = opened.vault.ids(TREATMENT)[0]
+    span = next(s for s in treatment(opened.vault, document).found if s.label == "MRN")
+    raw = raw_document(opened.vault, document)
+    assert raw.text[span.start : span.end] not in deidentified(project)[raw.key]
+    from residency.review import Doubtful
+
+    record_span(opened, Doubtful(document, span, "", "", "", ""), "", who="Pat")
+    assert raw.text[span.start : span.end] in deidentified(project)[raw.key]
+
+
+def test_a_place_outside_the_text_and_an_unknown_class_are_refused(project: Path) -> None:
+    opened = Project.open(project)
+    first = next(documents_to_read(opened))
+    with pytest.raises(ProjectError, match="does not lie within"):
+        record_reading(opened, first, [Place(5, 10_000, "NAME")], [], who="Pat")
+    with pytest.raises(ProjectError, match="no class"):
+        record_reading(opened, first, [Place(5, 10, "name please")], [], who="Pat")
+    assert opened.workspace.ledger.decisions() == []
+
+
+def test_judged_spans_do_not_come_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("residency.review.DOUBTFUL", 2.0)  # every span is in doubt
+    opened = Project.open(project)
+    spans = list(doubtful_spans(opened))
+    assert len(spans) == 120 and {s.text for s in spans} >= {"Quentin Vandermolen"}
+    record_span(opened, spans[0], "NAME", who="Pat")
+    assert len(list(doubtful_spans(opened))) == 119
+
+
+def test_the_terminal_reads_judges_and_releases(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def review(*options: str, keys: str) -> str:
+        result = CliRunner().invoke(app, ["review", *options, "--who", "Pat", "-p", str(project)], input=keys)
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    shown = review("--deidentified", keys="NAME nothing like it\nX-Y tremor\nNAME tremor\n-2\n-99\n\ns\n\nq\n")
+    assert "stands nowhere" in shown and "no class" in shown and "There is no span 99" in shown
+    assert "1 missed, 1 no identifiers" in shown and "2 documents read" in shown
+    evidence = standing(Project.open(project)).recall
+    assert (evidence.read, evidence.rows[0].missed, evidence.wrong) == (2, 1, 1)
+    monkeypatch.setattr("residency.review.DOUBTFUL", 2.0)
+    assert "3 spans judged" in review("--doubtful", keys="y\nn\nc\nnot a class\nMRN\nq\n")
+    assert "Recorded: refused" in review("--release", keys="z\nr\n")
+    assert review("--release", keys="").rstrip().endswith("[q]uit:")
+
+
+def test_review_says_what_it_needs() -> None:
+    for arguments in (
+        ["review", "--deidentified"],
+        ["review", "--who", "x"],
+        ["review", "t", "--release", "--who", "x"],
+    ):
+        result = CliRunner().invoke(app, arguments)
+        assert isinstance(result.exception, ProjectError) and "your name" in result.exception.message
+
+
+def test_a_forgotten_patient_is_gone_and_does_not_come_back(told) -> None:
+    root, _ = told
+    opened = Project.open(root)
+    first = opened.vault.identity(opened.vault.patients(RAW)[0])
+    pseudonym = opened.vault.find(first)
+    trained = run_project(root, Silent()).split_of[pseudonym] in ("train", "validation")
+    result = forget_patient(Project.open(root), first)
+    assert result.pseudonym == pseudonym and result.records == 2 and len(result.sources) == 1
+    assert {saw.what for saw in result.datasets} == {"deidentify", "cleanse", "deduplicate", "extract"}
+    assert len(result.adapters) == trained
+    assert not (root / "report.html").exists() and not (root / "deidentification.json").exists()
+    assert not any(pseudonym.encode() in path.read_bytes() for path in (root / ".residency").rglob("*.parquet"))
+    iteration = run_project(root, Silent())
+    assert len(iteration.runs["deidentify"].read("documents", Document)) == 39
+    [dropped] = [d for d in iteration.runs["deidentify"].read("dropped", Dropped) if d.reason == "forgotten"]
+    assert dropped.source.place == result.sources[0]
+    with pytest.raises(StoreError, match="knows no such patient"):
+        forget_patient(Project.open(root), "nobody")
+
+
+def test_forget_on_the_command_line_asks_first(told) -> None:
+    root, _ = told
+    patient = Project.open(root).vault.patients(RAW)[5]
+    asked = CliRunner().invoke(app, ["forget", patient, "-p", str(root)], input="n\n")
+    assert asked.exit_code == 1 and Project.open(root).vault.count(RAW) == 40
+    done = CliRunner().invoke(app, ["forget", patient, "--yes", "-p", str(root)])
+    assert done.exit_code == 0 and "inbox/letter_" in done.output and "Next:" in done.output
+    assert Project.open(root).vault.count(RAW) == 39
+
+
+def test_a_new_key_changes_no_surrogate_and_the_old_one_opens_nothing(make_project) -> None:
+    project = make_project()  # not a copy: copies share their key
+    before = deidentified(project)
+    old = Project.open(project)
+    old_key, folder = old.key, old.vault.path.parent
+    count, next_step = rotate_project_key(old)
+    assert count == 41 and next_step == ""
+    reopened = Project.open(project)
+    assert reopened.key != old_key and reopened.vault.state().rotated
+    assert run_project(project, Silent(), until="release").runs["deidentify"].reused
+    (project / "inbox" / "letter_00.txt").write_text(
+        (project / "inbox" / "letter_00.txt").read_text() + "She is well.\n"
+    )
+    after = deidentified(project)
+    assert {key: after[key] for key in list(before)[1:]} == {key: before[key] for key in list(before)[1:]}
+    assert after["letter_00"].startswith(before["letter_00"].rstrip("\n"))
+    from residency.store.keys import LocalWrapper
+    from residency.store.vault import Vault
+
+    with pytest.raises(StoreError, match="not the key"):
+        Vault.open(folder, LocalWrapper(old_key))
+
+
+def test_a_lost_key_is_said_and_nothing_is_touched(project: Path, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path / "another-machine"))
+        with pytest.raises(StoreError, match="key of this workspace is missing"):
+            run_project(project, Silent())
+        assert not (tmp_path / "another-machine").exists()
+    assert all(run.reused for run in run_project(project, Silent()).runs.values())
+
+
+def test_one_process_and_several_give_the_same_documents(project: Path, tmp_path: Path, monkeypatch) -> None:
+    one = run_project(project, Silent(), until="deidentify").runs["deidentify"].hash("documents")
+    monkeypatch.setattr(intake, "DOCUMENTS_A_WORKER", 10)
+    monkeypatch.setattr("residency.story.cores", lambda: 2)
+    again = run_project(project, Silent(), until="deidentify", fresh=True).runs["deidentify"]
+    assert not again.reused and again.hash("documents") == one
+
+
+def test_a_kill_during_deidentification_leaves_no_plaintext_and_the_next_run_goes_on(make_project, tmp_path) -> None:
+    root = make_project()
+    script = (
+        "import sys, time\n"
+        "from residency import intake\n"
+        "from residency.run.progress import Silent\n"
+        "from residency.story import run_project\n"
+        "intake.PATIENTS_AT_ONCE = 1\n"
+        "treat = intake.TreatPatients._patient\n"
+        "def slowly(*a):\n"
+        "    time.sleep(0.1)\n"
+        "    return treat(*a)\n"
+        "intake.TreatPatients._patient = slowly\n"
+        "run_project(__import__('pathlib').Path(sys.argv[1]), Silent(), until='deidentify')\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script, str(root)])
+    journals = root / ".residency" / "runs"
+    end = time.monotonic() + 120
+    while sum(path.read_bytes().count(b"\n") for path in journals.glob("*/patients.jsonl")) < 5:
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert plaintext_in(root / ".residency") == []
+    treated: list[str] = []
+    original = intake.TreatPatients._patient
+
+    def counted(self, vault, patient, tools):
+        treated.append(patient)
+        return original(self, vault, patient, tools)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(intake.TreatPatients, "_patient", counted)
+        outcome = run_project(root, Silent(), until="deidentify").runs["deidentify"]
+    assert 0 < len(treated) <= 35 and outcome.ref("documents").count == 40
+    assert plaintext_in(root / ".residency") == []
+    copy = tmp_path / "copy"
+    shutil.copytree(root, copy)
+    assert run_project(copy, Silent(), until="deidentify", fresh=True).runs["deidentify"].hash(
+        "documents"
+    ) == outcome.hash("documents")
+
+
+def test_there_is_one_deidentification_and_it_is_first(make_project) -> None:
+    root = make_project()
+    settings = yaml.safe_load((root / "residency.yaml").read_text())
+    settings["curate"].append(settings["curate"][0])
+    (root / "residency.yaml").write_text(yaml.safe_dump(settings))
+    with pytest.raises(ProjectError) as raised:
+        Project.open(root)
+    assert "have no other" in raised.value.problems[0]
+
+
+def test_a_report_whose_name_tells_the_patient_goes_by_its_id(make_project) -> None:
+    root = make_project()
+    (root / "inbox" / "letter_03.txt").rename(root / "inbox" / "Vandermolen_Quentin-5500003.txt")
+    labels = (root / "labels.csv").read_text()
+    (root / "labels.csv").write_text(labels.replace("letter_03", "Vandermolen_Quentin-5500003"))
+    iteration = run_project(root, Silent(), until="split")
+    assert plaintext_in(root / ".residency") == []
+    [hidden] = [d for d in iteration.documents if d.key.startswith("d-")]
+    assert "Vandermolen" not in hidden.source.place and len(iteration.documents) == 40
+    result = CliRunner().invoke(app, ["why", hidden.id, "-p", str(root)])
+    assert "inbox/Vandermolen_Quentin-5500003.txt" in result.output  # for whoever has the key
