@@ -26,6 +26,7 @@ from residency.evaluate.calibration import Calibration
 from residency.evaluate.compare import Comparison
 from residency.evaluate.gate import GateResult, GateVerdict
 from residency.evaluate.metrics import case_scores
+from residency.evaluate.report.changes import changes, size
 from residency.evaluate.report.view import plain
 from residency.evaluate.run import System
 from residency.records import Document, Dropped, Example, Prediction, Score, Split, TaskKind
@@ -35,6 +36,8 @@ from residency.tasks import TaskSettings
 from residency.tune.adapter import WEIGHTS, Adapter
 
 CASES_SHOWN = 4  # best and worst cases of each task
+CLEANSED = "cleanse"  # the step whose changes are shown side by side
+LONGEST_SHOWN = 2_000  # characters of a text that is shown so
 DOCUMENTS_NAMED = 5  # ids named for a reason to drop
 HEADLINE = {TaskKind.CLASSIFY: "accuracy", TaskKind.EXTRACT: "f1", TaskKind.GENERATE: "fact_f1"}
 CASE_METRIC = {TaskKind.CLASSIFY: "accuracy", TaskKind.EXTRACT: "f1", TaskKind.GENERATE: "fact_f1"}
@@ -93,6 +96,7 @@ def account(told: Told) -> dict[str, Any]:
         ],
         "data": _data(told),
         "deidentification": _deidentification(told),
+        "cleansed": _cleansed(told),
         "findings": _findings(told.documents),
         "training": _training(told),
         "systems": _systems(told),
@@ -173,6 +177,21 @@ def _deidentification(told: Told) -> dict[str, Any]:
         "reviewed": told.released.recall.read,
         "released": {"standing": told.released.standing, "reason": told.released.reason},
     }
+
+
+def _cleansed(told: Told) -> list[dict[str, Any]]:
+    """The documents that cleansing changed in most places, side by side; texts that fit on a screen."""
+    if CLEANSED not in told.runs:
+        return []
+    steps = list(told.curation)
+    before = {d.id: d for d in told.runs[steps[steps.index(CLEANSED) - 1]].read("documents", Document)}
+    shown = []
+    for after in told.runs[CLEANSED].read("documents", Document):
+        old = before.get(after.id)
+        if old is not None and old.text != after.text and len(old.text) <= LONGEST_SHOWN:
+            shown.append({"report": after.key, "stretches": changes(old.text, after.text)})
+    shown.sort(key=lambda one: (-size(one["stretches"]), one["report"]))
+    return shown[:CASES_SHOWN]
 
 
 def _findings(documents: Sequence[Document]) -> dict[str, Any]:

@@ -83,10 +83,53 @@ def test_a_report_of_a_hundred_thousand_words_passes_whole(tmp_path):
     assert texts(read_bytes(tmp_path, "long.jsonl", json.dumps({"id": "a", "text": long}).encode())) == [long]
 
 
+def test_pages_that_say_so_belong_to_one_report(tmp_path):
+    pages = [f"Mercy Hospital  Page {n} of 2\n{text}\n" for text, n in (("a", 1), ("b", 2), ("c", 1), ("d", 2))]
+    parts = read_bytes(tmp_path, "run.txt", "\f".join([*pages, "letter"]).encode())
+    assert texts(parts) == ["Mercy Hospital\na\nb", "Mercy Hospital\nc\nd", "letter"]
+    assert len(read_bytes(tmp_path, "unsure.txt", b"Page 1\na\fPage 2\nb")) == 2  # of how many? perhaps of two reports
+    (part,) = read_bytes(tmp_path, "one.txt", "\f".join(pages[:2]).encode())
+    assert (part.text, part.locator) == ("Mercy Hospital\na\nb", "")
+
+
+def test_a_line_can_begin_every_report(tmp_path):
+    content = b"Export of today\n=== Report 1\nataxia\n\n=== Report 2\n\fno seizures\n"
+    parts = read_bytes(tmp_path, "run.txt", content, report_start="^=== Report")
+    assert texts(parts) == ["=== Report 1\nataxia", "=== Report 2\n\nno seizures"]
+    assert [(p.reason, p.locator) for p in parts if isinstance(p, Unreadable)] == [("no_report_start", "part 0")]
+    assert [p.locator for p in parts[1:]] == ["part 1", "part 2"]
+    assert reasons(read_bytes(tmp_path, "run.txt", b"x", report_start="^===")) == ["no_report_start"]
+    with pytest.raises(ValueError, match="not a regular expression"):
+        SourceSettings(path="a.txt", report_start="(")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason", "kind"),
+    [
+        ("a.txt", b"PK\x03\x04 and more", "binary", "docx"),
+        ("a.csv", b"%PDF-1.7", "binary", "PDF"),
+        ("a.html", b"\x89PNG" + bytes(9), "binary", "PNG"),
+        ("a.docx", b"\xd0\xcf\x11\xe0" + bytes(9), "broken_file", "password"),
+        ("a.jsonl", b"PAR1" + bytes(9), "binary", "parquet"),
+    ],
+)
+def test_a_wrong_extension_is_named_with_what_the_file_is(tmp_path, name, content, reason, kind):
+    (problem,) = read_bytes(tmp_path, name, content)
+    assert problem.reason == reason
+    assert kind in problem.detail
+
+
+def test_half_a_character_does_not_stop_what_comes_after(tmp_path):
+    (part,) = read_bytes(tmp_path, "a.jsonl", b'{"id": "k\\udc00", "text": "a\\ud83d\\ude00 b\\ud83d"}')
+    assert (part.key, part.text) == ("k\ufffd", "a\U0001f600 b\ufffd")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
         ("empty.txt", b"", "no_text"),
+        ("nulls.txt", b"a\0b\0\0c", "binary"),
+        ("nulls.csv", b"id,text\n1,a\0b\n", "binary"),
         ("blank.txt", b" \n\t\n", "no_text"),
         ("picture.txt", b"\x89PNG\r\n\x1a\n" + bytes(200), "binary"),
         ("controls.txt", bytes(range(1, 32)) * 10, "binary"),
@@ -204,6 +247,14 @@ def test_columns_can_be_named_and_missing_ones_are_listed(tmp_path):
         with pytest.raises(ProjectError, match="'nr', 'befund'") as error:
             read_bytes(tmp_path, "a.csv", content, **settings)
         assert missing in error.value.message
+
+
+@pytest.mark.parametrize("first", ["7,Mrs Quux", "a,Mrs Quux has ataxia", "<p>Mrs Quux</p>,b"])
+def test_a_table_without_a_header_is_said_so_without_its_text(tmp_path, first):
+    content = f"{first}\n8,x\n".encode()
+    with pytest.raises(ProjectError, match="no names of columns") as error:
+        read_bytes(tmp_path, "a.csv", content)
+    assert "Quux" not in error.value.message
 
 
 def test_one_column_is_never_both_id_and_text(tmp_path):
@@ -337,8 +388,16 @@ def test_the_first_readable_attachment_counts(tmp_path):
         (fhir({"data": "not base64!"}), "broken_attachment"),
         (
             fhir({"contentType": "application/pdf", "data": base64.b64encode(b"%PDF-1.4").decode()}),
+            "broken_file",
+        ),
+        (
+            fhir({"contentType": "image/png", "data": base64.b64encode(b"\x89PNG" + bytes(99)).decode()}),
             "unsupported_format",
         ),
+        (fhir(attachment("{\\rtf1 x}", "text/rtf")), "unsupported_format"),
+        (fhir({"data": ""}), "no_text"),
+        (fhir(attachment(), status="entered-in-error"), "withdrawn"),
+        (fhir({"url": "Binary/gone"}), "no_attachment"),
         (fhir(attachment(" ")), "no_text"),
         ({"resourceType": "Bundle", "entry": "nonsense"}, "no_text"),
         ({"resourceType": "DocumentReference", "content": [{"attachment": 7}, 8]}, "no_attachment"),
@@ -346,3 +405,35 @@ def test_the_first_readable_attachment_counts(tmp_path):
 )
 def test_a_document_without_a_readable_attachment_says_why(tmp_path, resource, reason):
     assert reasons(read_bytes(tmp_path, "a.json", json.dumps(resource).encode())) == [reason]
+
+
+def binary(text=NOTE, name="b1"):
+    data = base64.b64encode(text.encode()).decode()
+    return {"resourceType": "Binary", "id": name, "contentType": "text/plain", "data": data}
+
+
+@pytest.mark.parametrize("url", ["Binary/b1", "https://ehr.example.org/fhir/Binary/b1/_history/2", "urn:uuid:9"])
+def test_an_attachment_may_be_a_binary_of_the_same_bundle(tmp_path, url):
+    entries = [{"resource": fhir({"url": url})}, {"fullUrl": "urn:uuid:9", "resource": binary()}]
+    bundle = {"resourceType": "Bundle", "entry": entries}
+    assert texts(read_bytes(tmp_path, "a.json", json.dumps(bundle).encode())) == [NOTE]
+
+
+def test_an_attachment_may_be_contained_in_its_resource(tmp_path):
+    resource = fhir({"url": "#b1"}, contained=[binary()])
+    assert texts(read_bytes(tmp_path, "a.json", json.dumps(resource).encode())) == [NOTE]
+
+
+def test_a_word_file_may_be_attached(tmp_path):
+    packed = word_file(word_xml("<w:p><w:r><w:t>ataxia</w:t></w:r></w:p>"))
+    resource = fhir({"contentType": "application/octet-stream", "data": base64.b64encode(packed).decode()})
+    assert texts(read_bytes(tmp_path, "a.json", json.dumps(resource).encode())) == ["ataxia"]
+
+
+def test_a_bulk_export_has_a_resource_a_line(tmp_path):
+    rows = [{"resourceType": "Patient"}, fhir(attachment()), fhir(attachment("two"), id="doc8")]
+    lines = "".join(json.dumps(row) + "\n" for row in rows) + "{\n"
+    parts = read_bytes(tmp_path, "a.ndjson", lines.encode())
+    assert [(p.key, p.locator) for p in parts] == [("doc7", "row 2"), ("doc8", "row 3"), ("", "row 4")]
+    assert (texts(parts), reasons(parts)) == ([NOTE, "two"], ["broken_row"])
+    assert reasons(read_bytes(tmp_path, "b.ndjson", json.dumps(rows[0]).encode())) == ["no_text"]

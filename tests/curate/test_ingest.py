@@ -1,6 +1,7 @@
 """Files become documents with labels; mistakes of the settings are named all at once."""
 
 import json
+import tracemalloc
 from collections import Counter
 
 import pytest
@@ -68,7 +69,7 @@ def test_the_label_file_is_no_document(project):
     assert [r.key for r in records] == ["a"]
 
 
-@pytest.mark.parametrize("path", ["nowhere", "inbox", "inbox/*.txt", "../outside", "/etc"])
+@pytest.mark.parametrize("path", ["nowhere", "inbox", "inbox/*.txt", "../outside", "/etc", "s3://bucket/notes"])
 def test_a_source_without_files_is_a_mistake_of_the_settings(project, path):
     root = project(other_DOT_txt="x")
     (root / "inbox").mkdir()
@@ -107,6 +108,39 @@ def test_text_is_never_part_of_a_reason(project):
     for record in ingest(INBOX, None, root):
         assert isinstance(record, Dropped)
         assert "Jane" not in repr(record)
+
+
+def test_a_table_that_is_not_its_encoding_is_a_reason_and_no_crash(project):
+    root = project(inbox__a_DOT_csv=b"\xff\xfei")
+    assert [r.reason for r in ingest(INBOX, None, root)] == ["undecodable"]
+
+
+def test_a_uri_is_not_fetched_and_says_what_to_do(project):
+    with pytest.raises(ProjectError, match="copy the files into the project folder"):
+        list(ingest((SourceSettings(path="https://example.org/a.txt"),), None, project()))
+
+
+def test_a_conversation_without_an_id_is_named_after_its_place(project):
+    row = json.dumps({"messages": [{"role": "user", "content": "x"}]}) + "\n"
+    records = list(ingest(INBOX, None, project(inbox__chats_DOT_jsonl=row * 2)))
+    assert [(r.key, r.meta["format"]) for r in records] == [("chats-1", "chat"), ("chats-2", "chat")]
+
+
+BOUND = 40_000_000  # bytes; the file has more, its keys and a block of reading have less
+
+
+def test_memory_does_not_grow_with_the_texts(tmp_path):
+    line = {"text": "No seizures. " * 800}
+    with (tmp_path / "big.jsonl").open("w") as file:
+        for number in range(5_000):
+            file.write(json.dumps({"id": number, **line}) + "\n")
+    assert (tmp_path / "big.jsonl").stat().st_size > 50_000_000 > BOUND
+    tracemalloc.start()
+    count = sum(1 for _ in ingest((SourceSettings(path="big.jsonl"),), None, tmp_path))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == 5_000
+    assert peak < BOUND
 
 
 # --- labels -----------------------------------------------------------------------------------------------------

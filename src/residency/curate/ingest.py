@@ -85,6 +85,8 @@ def find_files(sources: Sequence[SourceSettings], root: Path, *, without: Sequen
 
 def _files(path: str, root: Path) -> list[Path] | str:
     """The files of one source in the order of their names, or what is wrong with it."""
+    if "://" in path:
+        return "a URI; nothing is fetched: copy the files into the project folder first"
     pure = PurePath(path)
     if pure.is_absolute() or ".." in pure.parts:
         return "a source lies below the project folder"

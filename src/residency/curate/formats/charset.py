@@ -19,6 +19,8 @@ from dataclasses import dataclass
 
 SAMPLE_BYTES = 1 << 20  # a block of reading; also what detection looks at
 
+SIGNATURE_BYTES = 8  # as many as the longest mark below needs, and some
+
 _MARKS = (  # longest first: the UTF-32 mark begins with the UTF-16 one
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -26,7 +28,19 @@ _MARKS = (  # longest first: the UTF-32 mark begins with the UTF-16 one
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_MAGIC = (b"%PDF", b"PK\x03\x04", b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"\x1f\x8b", b"\x7fELF", b"\xd0\xcf\x11\xe0")
+_SIGNATURES = {  # what no text begins with, and what to call it
+    b"%PDF": "a PDF",
+    b"PK\x03\x04": "a zip archive, such as docx or xlsx",
+    b"PAR1": "a parquet table",
+    b"\xd0\xcf\x11\xe0": "an old Office file, or one with a password",
+    b"\x89PNG": "a PNG picture",
+    b"\xff\xd8\xff": "a JPEG picture",
+    b"GIF8": "a GIF picture",
+    b"II*\0": "a TIFF picture",
+    b"MM\0*": "a TIFF picture",
+    b"\x1f\x8b": "a gzip archive",
+    b"\x7fELF": "a program",
+}
 _TEXT_CONTROLS = frozenset(b"\t\n\r\f\v\b\x1b\x1a")  # what old systems put into text on purpose
 _MAX_CONTROL_SHARE = 0.01  # chosen by us: text has none, the shortest binary headers several percent
 _MIN_UTF16_ZERO_SHARE = 0.3  # of the bytes on one side; chosen by us: western UTF-16 has nearly all
@@ -45,7 +59,7 @@ def detect(sample: bytes, *, valid_utf8: bool) -> Charset:
     for mark, encoding in _MARKS:
         if sample.startswith(mark):
             return Charset(encoding)
-    if sample.startswith(_MAGIC):
+    if signature(sample):
         return Charset(None, "binary")
     if b"\0" in sample:
         return _utf16(sample)
@@ -56,6 +70,11 @@ def detect(sample: bytes, *, valid_utf8: bool) -> Charset:
     if _reads_as_western(sample):
         return Charset("cp1252")
     return _most_likely(sample)
+
+
+def signature(sample: bytes) -> str:
+    """What a file that begins with these bytes is, in words; empty where they are not those of a known binary kind."""
+    return next((name for mark, name in _SIGNATURES.items() if sample.startswith(mark)), "")
 
 
 def _utf16(sample: bytes) -> Charset:

@@ -13,14 +13,27 @@ templates keep the findings.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, cast
 from xml.etree import ElementTree
 
+from residency.curate.formats.charset import SIGNATURE_BYTES, signature
 from residency.curate.formats.source import Part, Reading, SourceFile, Unreadable
 
 _BODY = "word/document.xml"
 _WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    KeyError,
+    ElementTree.ParseError,
+    NotImplementedError,
+    EOFError,
+    RuntimeError,  # a password
+    ValueError,
+    OSError,
+)
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
 _NO_TEXT = ("del", "moveFrom", "instrText", "pPr", "rPr", "sectPr", "tblPr", "tcPr")
 _SKIPPED = {_FALLBACK, *(f"{_WORD}{name}" for name in _NO_TEXT)}
@@ -28,19 +41,25 @@ _CHARACTERS = {f"{_WORD}tab": "\t", f"{_WORD}br": "\n", f"{_WORD}cr": "\n", f"{_
 
 
 def read_docx(file: SourceFile) -> Reading:
+    with file.path.open("rb") as packed:
+        text = docx_text(packed, file.settings.max_bytes)
+    yield Part(text=text) if isinstance(text, str) else text
+
+
+def docx_text(packed: BinaryIO, limit: int) -> str | Unreadable:
     """The document's text; "too_large" where it unpacks to more than the limit, "broken_file" where it is no docx."""
     try:
-        with zipfile.ZipFile(file.path) as archive:
+        with zipfile.ZipFile(packed) as archive:
             size = archive.getinfo(_BODY).file_size  # the archive gives no byte beyond what it declares here
-            if size > file.settings.max_bytes:
-                yield Unreadable(reason="too_large", detail=f"unpacks to {size} bytes")
-                return
+            if size > limit:
+                return Unreadable(reason="too_large", detail=f"unpacks to {size} bytes")
             with archive.open(_BODY) as stream:
                 text = _text(cast(BinaryIO, stream))
-    except (zipfile.BadZipFile, KeyError, ElementTree.ParseError, NotImplementedError, EOFError, RuntimeError, OSError):
-        yield Unreadable(reason="broken_file", detail="not a Word document that can be opened")
-        return
-    yield Part(text=text) if text.strip() else Unreadable(reason="no_text")
+    except _BROKEN:
+        packed.seek(0)
+        kind = signature(packed.read(SIGNATURE_BYTES)) or "something else"
+        return Unreadable(reason="broken_file", detail=f"not a Word document that can be opened but {kind}")
+    return text if text.strip() else Unreadable(reason="no_text")
 
 
 class _NoEntities(ElementTree.TreeBuilder):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import io
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,13 +28,17 @@ class Format(StrEnum):
     """How a file is read. ``auto`` goes by the file's extension."""
 
     AUTO = "auto"
-    TEXT = "text"  # .txt, .md; form feeds separate reports
+    TEXT = "text"  # .txt, .md; form feeds or ``report_start`` separate reports
     CSV = "csv"
     TSV = "tsv"
     JSONL = "jsonl"
+    PARQUET = "parquet"
     HTML = "html"
     DOCX = "docx"
-    FHIR = "fhir"  # .json: one R4 resource or a Bundle
+    PDF = "pdf"  # the text layer
+    FHIR = "fhir"  # .json: one R4 resource or a Bundle; .ndjson: one resource a line
+    HL7 = "hl7"  # v2 messages, one or many
+    CHAT = "chat"  # OpenAI messages, alpaca, sharegpt: .jsonl, or one list in a .json
 
 
 class SourceSettings(Settings):
@@ -42,14 +47,20 @@ class SourceSettings(Settings):
     path: str = Field(description="file, folder (read with all folders below it) or glob below the project folder")
     format: Format = Field(default=Format.AUTO, description="format of the files; auto goes by the extension")
     id_column: str | None = Field(
-        default=None, description="csv, tsv, jsonl: column of the document's id; none: by name"
+        default=None, description="csv, tsv, jsonl, parquet: column of the document's id; none: by name"
     )
-    text_column: str | None = Field(default=None, description="csv, tsv, jsonl: column of the text; none: by name")
+    text_column: str | None = Field(
+        default=None, description="csv, tsv, jsonl, parquet: column of the text; none: by name"
+    )
+    report_start: str | None = Field(
+        default=None,
+        description="text: regular expression; a line in which it is found begins the next report; none: form feeds do",
+    )
     encoding: str = Field(default="auto", description="encoding of the files, e.g. utf-8 or cp1252; auto detects it")
     max_bytes: int = Field(
         default=50_000_000,
         ge=1_000,
-        description="largest text that is read, in bytes: of a file, of a row, or of what a docx unpacks to",
+        description="largest text read, in bytes: of a file, a row, a message, or what a docx or pdf unpacks to",
     )
 
     @field_validator("encoding")
@@ -62,6 +73,15 @@ class SourceSettings(Settings):
         except LookupError:
             raise ValueError("Python knows no encoding of this name; auto detects it") from None
         return "utf-8-sig" if name == "utf-8" else name  # reads UTF-8 with and without a byte order mark
+
+    @field_validator("report_start")
+    @classmethod
+    def _valid_expression(cls, value: str | None) -> str | None:
+        try:
+            re.compile(value or "")
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error.msg}") from None
+        return value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,16 +13,18 @@ and says at which line.
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
+from residency.curate.formats.lines import objects
 from residency.curate.formats.source import Format, Part, Reading, SourceFile, Unreadable, one_line_end
 from residency.errors import ProjectError
 
 ID_COLUMNS = ("id", "note_id", "report_id", "document_id", "doc_id", "report", "accession", "accession_number", "key")
 TEXT_COLUMNS = ("text", "note_text", "report_text", "body", "note", "report", "content", "document", "narrative")
 _DELIMITERS = ",;\t|"
+_NAME = re.compile(r"[^\W\d][\w.#/()\[\]:-]{0,39}(?: [\w.#/()\[\]:-]{1,40}){0,2}")  # of a column: up to three words
 
 
 Row = dict[str, str]
@@ -37,7 +39,7 @@ def read_table(file: SourceFile) -> Reading:
             yield row
         else:
             columns = columns or choose_columns(file, list(row))
-            yield _part(row.get(columns[0], ""), row.get(columns[1], ""), f"row {number}")
+            yield part_of(row.get(columns[0], ""), row.get(columns[1], ""), f"row {number}")
     if not number:
         yield Unreadable(reason="no_rows")
 
@@ -100,16 +102,8 @@ class _DelimitedRows:
 
 
 def _jsonl_rows(stream: TextIO, limit: int) -> Iterator[Row | Unreadable]:
-    number = 0
-    for line in _lines(stream, limit):
-        if line is not None and not line.strip():
-            continue
-        number += 1
-        row = _json_object(line)
-        if isinstance(row, str):
-            yield Unreadable(reason=row, locator=f"row {number}")
-        else:
-            yield {name: _as_text(value) for name, value in row.items()}
+    for _, row in objects(stream, limit):
+        yield row if isinstance(row, Unreadable) else {name: as_text(value) for name, value in row.items()}
 
 
 def choose_columns(file: SourceFile, columns: Sequence[str]) -> tuple[str, str]:
@@ -118,23 +112,42 @@ def choose_columns(file: SourceFile, columns: Sequence[str]) -> tuple[str, str]:
     return _choose("id_column", file, columns, ID_COLUMNS, taken=text), text
 
 
+def common_columns(columns: Sequence[str]) -> tuple[str, str] | None:
+    """The id column and the text column by their common names; None where one is missing."""
+    text = _by_name(columns, TEXT_COLUMNS, taken=None)
+    key = _by_name(columns, ID_COLUMNS, taken=text)
+    return None if text is None or key is None else (key, text)
+
+
 def _choose(setting: str, file: SourceFile, columns: Sequence[str], names: Sequence[str], taken: str | None) -> str:
     wanted: str | None = getattr(file.settings, setting)
     if wanted is not None and wanted in columns:
         return wanted
-    if wanted is None:
-        by_name = {column.casefold(): column for column in columns if column != taken}
-        for name in names:
-            if name in by_name:
-                return by_name[name]
+    by_name = _by_name(columns, names, taken) if wanted is None else None
+    if by_name is not None:
+        return by_name
     missing = f"no column {wanted!r}" if wanted is not None else f"no column with a common name for {setting}"
     raise ProjectError(
-        f"{file.name}: {missing}; its columns are {', '.join(map(repr, columns)) or 'none'}.",
+        f"{file.name}: {missing}; {_shown(columns)}.",
         fix=f"Set {setting} of the source {file.settings.path!r} to one of them.",
     )
 
 
-def _part(key: str, text: str, locator: str) -> Part | Unreadable:
+def _shown(columns: Sequence[str]) -> str:
+    """The columns in words; not where the first row is no header, but a report."""
+    if not all(_NAME.fullmatch(column) for column in columns):
+        return f"its first row has {len(columns)} cells that are no names of columns; a table needs a header"
+    return f"its columns are {', '.join(map(repr, columns)) or 'none'}"
+
+
+def _by_name(columns: Sequence[str], names: Sequence[str], taken: str | None) -> str | None:
+    """The column whose name comes first among the common ``names``."""
+    named = {column.casefold(): column for column in columns if column != taken}
+    return next((named[name] for name in names if name in named), None)
+
+
+def part_of(key: str, text: str, locator: str) -> Part | Unreadable:
+    """The part of one row, or what it lacks."""
     key, text = key.strip(), one_line_end(text)
     if not key:
         return Unreadable(reason="no_id", locator=locator)
@@ -143,27 +156,6 @@ def _part(key: str, text: str, locator: str) -> Part | Unreadable:
     return Part(text=text, key=key, locator=locator)
 
 
-def _lines(stream: TextIO, limit: int) -> Iterator[str | None]:
-    """The lines of a stream, None for one above the limit (characters); such a line is never held whole."""
-    while line := stream.readline(limit):
-        if len(line) < limit or line.endswith("\n"):
-            yield line
-            continue
-        while line and not line.endswith("\n"):
-            line = stream.readline(limit)
-        yield None
-
-
-def _json_object(line: str | None) -> Mapping[str, object] | str:
-    """The object of a line, or the reason why there is none."""
-    if line is None:
-        return "too_large"
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
-        return "broken_row"
-    return row if isinstance(row, dict) else "broken_row"
-
-
-def _as_text(value: object) -> str:
+def as_text(value: object) -> str:
+    """A cell that is no text as text; an empty one where there is no value."""
     return "" if value is None else str(value)
