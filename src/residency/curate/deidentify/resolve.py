@@ -31,13 +31,18 @@ def resolve(text: str, spans: Iterable[Span]) -> list[Span]:
     """Non-overlapping spans that together cover every place that any of ``spans`` covers."""
     taken: list[Span] = []
     covered = bytearray(len(text))
-    ranked = sorted(spans, key=lambda s: (-round(s.score, 1), s.start - s.end, s.start, s.label))
+    ranked = sorted(spans, key=_rank)
     for span in _disputed(ranked):
         for piece in _uncovered(span, covered):
             if any(map(str.isalnum, text[piece.start : piece.end])):
                 taken.append(_trimmed(text, piece))
                 covered[piece.start : piece.end] = b"\x01" * (piece.end - piece.start)
     return sorted(taken, key=lambda s: s.start)
+
+
+def _rank(span: Span) -> tuple[float, int, int, float, str, str]:
+    """The surer one first, in tenths; then the longer one; the rest makes the order of the input not matter."""
+    return -round(span.score, 1), span.start - span.end, span.start, -span.score, span.label, span.found_by
 
 
 def _disputed(ranked: Sequence[Span]) -> list[Span]:
