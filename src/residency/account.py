@@ -185,7 +185,7 @@ def _cleansed(told: Told) -> list[dict[str, Any]]:
         return []
     steps = list(told.curation)
     before = {d.id: d for d in told.runs[steps[steps.index(CLEANSED) - 1]].read("documents", Document)}
-    shown = []
+    shown: list[dict[str, Any]] = []
     for after in told.runs[CLEANSED].read("documents", Document):
         old = before.get(after.id)
         if old is not None and old.text != after.text and len(old.text) <= LONGEST_SHOWN:

@@ -8,6 +8,7 @@ Covers: texts of some thousand words. Does not cover: which rule made a change; 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 
 _PIECE = re.compile(r"\s+|\w+|[^\w\s]")
@@ -23,6 +24,6 @@ def changes(before: str, after: str) -> list[dict[str, str]]:
     return stretches
 
 
-def size(stretches: list[dict[str, str]]) -> int:
+def size(stretches: Sequence[Mapping[str, str]]) -> int:
     """How many stretches differ."""
     return sum("same" not in stretch for stretch in stretches)
