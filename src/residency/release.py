@@ -11,6 +11,7 @@ the vault; who decided what and when. Does not cover: showing documents (review.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -45,6 +46,7 @@ class Release:
     vault: VaultState
     signed: Decision | None
     doubtful_judged: int
+    confirmed: int  # of these, the ones that a person called identifiers
 
     def evidence(self) -> dict[str, Any]:
         """All of it as plain data."""
@@ -77,7 +79,7 @@ class Release:
             "found": [{"label": label, "count": count} for label, count in self.facts["found"].items()],
             "recall": _recall(self.recall),
             "readings": [_reading(one) for one in self.read],
-            "doubtful": {"spans": self.facts["doubtful"], "judged": self.doubtful_judged},
+            "doubtful": {"spans": self.facts["doubtful"], "judged": self.doubtful_judged, "confirmed": self.confirmed},
             "audit": dict(self.suspects),
             "anonymity": self.facts["anonymity"],
             "vault": asdict(self.vault),
@@ -98,11 +100,12 @@ def judge_release(
     found = {reading.document: treatment(vault, reading.document).found for reading in read}
     recall = estimate_recall(read, found, run.facts["found"], settings.policy.review, documents=run.facts["kept"])
     standing, reason, next_step = _judge(recall, signed, review)
-    spans = sum(decision.verdict == SPAN_VERDICT for decision in decisions)
+    spans = [json.loads(decision.why) for decision in decisions if decision.verdict == SPAN_VERDICT]
     return Release(
         standing=standing, reason=reason, next_step=next_step, project=project, settings=settings,
         documents=run.hash("documents"), facts=run.facts, recall=recall, read=read,
-        suspects=run.facts["audit"], vault=vault.state(), signed=signed, doubtful_judged=spans,
+        suspects=run.facts["audit"], vault=vault.state(), signed=signed, doubtful_judged=len(spans),
+        confirmed=sum(bool(span["label"]) for span in spans),
     )  # fmt: skip
 
 
@@ -127,14 +130,16 @@ def _judge(recall: Recall, signed: Decision | None, review: str) -> tuple[Standi
         more = min(recall.documents_needed, recall.documents - recall.read)
         return (
             Standing.INCONCLUSIVE,
-            f"{recall.read} of {recall.documents} documents were read; not shown yet: {_named(open_rows)}.",
+            f"{recall.read} of {recall.documents} documents were read; not shown yet: {_named(open_rows)}."
+            if recall.read
+            else f"0 of {recall.documents} documents were read; nothing is known of what was missed.",
             f"Read about {more} more: {review}",
         )
     if signed is None:
         return (
             Standing.INCONCLUSIVE,
             f"The bounds hold after {recall.read} documents; nobody has released this set yet.",
-            f"Decide: {review} --release",
+            f"Decide: {review.replace('--deidentified', '--release')}",
         )
     return Standing.GO, f"{recall.read} documents were read, every bound holds, {signed.who} released the set.", ""
 

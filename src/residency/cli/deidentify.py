@@ -17,7 +17,8 @@ from rich.table import Table
 
 from residency.cli.progress import bars
 from residency.curate.deidentify import Deidentify, Evaluation, Mode
-from residency.curate.deidentify.evaluation import Level, Row
+from residency.curate.deidentify.evaluation import ALL, Level, Row
+from residency.curate.deidentify.labels import Identifier
 from residency.errors import ProjectError
 from residency.file_to_file import Options, deidentify_file, evaluate_deidentified, policy_from
 from residency.store.files import write_text
@@ -36,7 +37,7 @@ def deidentify_one_file(source: Path, output: Path | None, settings: Deidentify,
         raise ProjectError("There is no place to write to.", fix=f"Add -o OUT.jsonl: what {source} becomes.")
     with bars() as progress:
         done = deidentify_file(source, output, settings, options, progress)
-    table = Table("identifiers replaced", "count")
+    table = Table("identifiers found", "count")
     for label, count in done.replaced.items():
         table.add_row(label, str(count))
     out.print(table)
@@ -45,8 +46,8 @@ def deidentify_one_file(source: Path, output: Path | None, settings: Deidentify,
         out.print(f"[yellow]Left out: {len(done.skipped)} lines.[/yellow]")
         for problem in done.skipped[:10]:
             out.print(f"  {escape(problem)}")
-    if done.untouched_keys:
-        out.print(f"Not looked at, passed through as they were: {escape(', '.join(done.untouched_keys))}, and id.")
+    passed = escape(", ".join(["id", *done.untouched_keys]))
+    out.print(f"[yellow]Not looked at, passed through as they were: {passed}.[/yellow] See that no name is in them.")
     out.print(f"Surrogates are keyed with {done.key_file}, or $RESIDENCY_KEY where it is set: keep it secret.")
     out.print("How well were they found? Measure it: residency deidentify --evaluate GOLD.jsonl")
 
@@ -55,6 +56,16 @@ def evaluate_one_file(source: Path, output: Path | None, settings: Deidentify, o
     """Prints recall and precision by class on every level; writes all figures as JSON where ``output`` is given."""
     with bars() as progress:
         evaluation = evaluate_deidentified(source, settings, options, progress)
+    whole = evaluation.row()
+    out.print(
+        f"{whole.recall:.1%} of the characters of known identifiers were found, {1 - whole.recall:.1%} missed; "
+        f"{whole.precision:.1%} of what was found is one."
+    )
+    unknown = [label for label in evaluation.labels if label != ALL and label not in set(Identifier)]
+    if unknown:
+        out.print(
+            f"[yellow]Classes that are not ours: {escape(', '.join(unknown))}.[/yellow] Ours: {', '.join(Identifier)}."
+        )
     for level in Level:
         out.print(_scores(evaluation, level))
     if evaluation.findings:

@@ -43,6 +43,7 @@ KEYS = {"c": Judgment.CORRECT, "w": Judgment.WRONG, "x": Judgment.CRITICAL}
 PROMPT = "[c]orrect  [w]rong  [x] critically wrong  [s]kip  [q]uit"
 READING = "Missed? CLASS text  |  no identifier? -number  |  Enter: read to the end  |  s: skip  q: quit"
 SPAN = "[y] identifier  [n] none  [c] another class  [s]kip  [q]uit"
+OPEN, CLOSE = "\u27e6", "\u27e7"  # around a span: a terminal without color must show it too
 SHOWN_BEFORE_RELEASE = 5  # de-identified documents; the bounds come from the raw ones that were read
 
 
@@ -121,6 +122,10 @@ def show_standing(now: Release) -> None:
         counts = (str(row.occurs), str(row.reviewed), str(row.missed))
         table.add_row(name, *counts, in_percent(row.bound), f"{100 * row.limit:.6g}%", row.standing)
     out.print(table)
+    cells = now.facts["anonymity"]
+    out.print(f"Second look: {now.suspects['suspects']} suspects; {now.doubtful_judged} spans judged, ", end="")
+    out.print(f"{now.confirmed} of them identifiers that stood in the text or were in doubt.")
+    out.print(f"{cells['patients_below']} of {cells['patients']} patients are in cells of fewer than {cells['k']}.")
     out.print(f"{now.standing}: {now.reason}")
     if now.next_step:
         out.print(f"Next: {now.next_step}")
@@ -199,14 +204,14 @@ def _numbered(read: ToRead) -> Text:
     position = 0
     for number, span in enumerate(read.spans, 1):
         shown.append(read.text[position : span.start])
-        shown.append(read.text[span.start : span.end], style="reverse")
-        shown.append(f"\u00b7{number} {span.label}", style="dim")
+        shown.append(f"{OPEN}{read.text[span.start : span.end]}", style="reverse")
+        shown.append(f"{number} {span.label}{CLOSE}", style="dim")
         position = span.end
     return shown.append(read.text[position:])
 
 
 def _in_context(doubtful: Doubtful) -> Text:
-    return Text.assemble(doubtful.before, (doubtful.text, "reverse"), doubtful.after)
+    return Text.assemble(doubtful.before, (f"{OPEN}{doubtful.text}{CLOSE}", "reverse"), doubtful.after)
 
 
 def _marked(text: str, spans: tuple[Span, ...]) -> Text:

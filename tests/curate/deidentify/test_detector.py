@@ -157,3 +157,15 @@ def test_spans_lie_inside_the_text_in_order_and_never_overlap(detector: Detector
     for span in detector([text])[0]:
         assert end <= span.start < span.end <= len(text)
         end = span.end
+
+
+@pytest.mark.parametrize("edge", ["", " ", "\n", "\u200f", "🎉", "\x00"])
+@pytest.mark.parametrize("text", ["MRN 5520193", "03/04/2019", "Dr. Okonjo", "555-013-4477", "a.b@mail.example"])
+def test_an_identifier_at_the_very_edge_is_found(detector: Detector, edge: str, text: str) -> None:
+    spans = found(detector, edge + text + edge)[0]
+    assert len(spans) == 1 and text.endswith(spans[0][0])
+
+
+def test_a_finding_of_the_model_alone_stays_doubtful(detector: Detector) -> None:
+    text = "The meeting took place near Marrakesh and Wolverhampton."
+    assert all(span.score < 0.6 for span in detector([text])[0] if span.found_by == "spacy")

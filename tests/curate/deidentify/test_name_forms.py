@@ -112,6 +112,7 @@ NAMES = [
     ("Requested by: HALLOWAY W", "HALLOWAY W"),
     ("per Dr. Halloway's note", "Halloway"),
     ("Coach Halloway", "Halloway"),
+    ("Turner, Virginia | DOB 3/4/61", "Turner, Virginia"),
     ("landlord Mr Okonjo", "Okonjo"),
 ]
 

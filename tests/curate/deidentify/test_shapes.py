@@ -53,6 +53,8 @@ SHAPES = [
     ("held as AB 12 34 56 C there", "AB 12 34 56 C", "OTHER_ID"),
     ("uuid 123e4567-e89b-12d3-a456-426614174000 logged", "123e4567-e89b-12d3-a456-426614174000", "OTHER_ID"),
     ("file IMG-20190304-WA0007.jpg sent", "IMG-20190304-WA0007.jpg", "PHOTO_ID"),
+    ("written as NR 12345678 there", "12345678", "MRN"),
+    ("Resident RS1234 and 1234000 here", "1234000", "MRN"),
     ("number 574-33-9482 on the form", "574-33-9482", "SSN"),
     ("the 2 85 11 75 789 844 24 on his card", "2 85 11 75 789 844 24", "SSN"),
 ]

@@ -212,3 +212,20 @@ def test_a_pseudonym_hides_the_patient_and_stays_the_same() -> None:
         == 3
     )
     assert derived_pseudonym(b"k" * 32, "p1").startswith("p-") and len(derived_pseudonym(b"k" * 32, "p1")) == 12
+
+
+def test_sets_of_one_patient_under_two_policies_share_no_surrogate(tools: Tools) -> None:
+    [one] = run([document(NOTE)], tools, policy="safe_harbor")
+    [two] = run([document(NOTE)], tools, policy="limited_data_set")
+    assert one.text.splitlines()[0].split("DOB")[0] != two.text.splitlines()[0].split("DOB")[0]
+
+
+@pytest.mark.parametrize("cue", ["born 1927", "YOB 1927", "DOB: 1927", "b. 1922"])
+def test_a_bare_year_of_birth_goes_where_it_shows_an_age_over_89(tools: Tools, cue: str) -> None:
+    [new] = run([document(f"Seen 14 March 2019. Age 97, {cue}. Married in 1951.")], tools, policy="safe_harbor")
+    assert "192" not in new.text and "1951" in new.text and "[DATE]" in new.text
+
+
+def test_a_later_year_of_birth_stays(tools: Tools) -> None:
+    [new] = run([document("A boy born 2010.")], tools, policy="safe_harbor")
+    assert new.text == "A boy born 2010."

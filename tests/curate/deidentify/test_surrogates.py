@@ -126,3 +126,43 @@ def test_a_given_name_keeps_its_gender(detector: Detector) -> None:
     he, same = surrogates.replace(Identifier.NAME, "Robert Robinson").split()
     assert she in invented.female and he in invented.male
     assert surname == same and surname in invented.surnames
+
+
+@pytest.mark.parametrize(
+    ("label", "text", "gone"),
+    [
+        (Identifier.URL, "http://x.org/patients/jane-doe-1951", ("jane", "doe", "1951", "x.org")),
+        (Identifier.URL, "twitter.com/JaneDoe", ("jane", "twitter")),
+        (Identifier.LOCATION, "12 Mill Rd", ("mill",)),
+        (Identifier.LOCATION, "4 Park Ave", ("park",)),
+        (Identifier.LOCATION, "Hauptstraße 12", ("haupt",)),
+    ],
+)
+def test_nothing_telling_stays_in_a_path_or_a_street(surrogates, label: Identifier, text: str, gone: tuple) -> None:
+    new = surrogates.replace(label, text).casefold()
+    assert not any(part in new for part in gone)
+
+
+def test_the_kind_of_a_street_stays(surrogates: Surrogates) -> None:
+    assert surrogates.replace(Identifier.LOCATION, "12 Mill Rd").endswith(" Rd")
+    assert "straße " in surrogates.replace(Identifier.LOCATION, "Hauptstraße 12")
+    assert surrogates.replace(Identifier.LOCATION, "Flat 3 Park Court").startswith("Flat ")
+
+
+@pytest.mark.parametrize(
+    ("text", "stays"),
+    [
+        ("Chicago", True), ("Lake Jane", True), ("60614", True), ("SW1A 1AA", True),
+        ("Hauptstraße 12", False), ("Quarry Lane", False), ("12 Luna Glen", False), ("N412LF", False),
+    ],
+)  # fmt: skip
+def test_a_limited_data_set_keeps_towns_and_postal_codes_and_nothing_else(detector, text: str, stays: bool) -> None:
+    rules = load_policy("limited_data_set")
+    limited = Surrogates(key=b"k" * 32, patient="p", lexicon=detector.lexicon, rules=rules, mode=Mode.SURROGATE)
+    assert (limited.replace(Identifier.LOCATION, text) == text) == stays
+
+
+def test_a_date_of_birth_that_shows_an_age_over_89_goes_under_a_shift_too(detector: Detector) -> None:
+    surrogates = make(detector, (Identifier.DATE, "21 December 1929"), (Identifier.DATE, "3 March 2021"))
+    assert surrogates.replace(Identifier.DATE, "21 December 1929") == "[DATE]"
+    assert re.fullmatch(r"\d+ \w+ 202[012]", surrogates.replace(Identifier.DATE, "3 March 2021"))

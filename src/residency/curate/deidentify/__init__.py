@@ -23,13 +23,16 @@ NOT covered, and a privacy officer must know it:
 
 - Recall is below one. Measure it on your own reviewed documents before anything leaves the building;
   surrogates hide most misses from a reader, none from a determined attacker.
-- Names that are ordinary words and stand alone where nothing announces them; misspellings that are other words;
-  names in scripts other than Latin where no label precedes them; initials that nothing announces.
+- Names that are ordinary words and stand alone where nothing announces them ("Norm is well"); misspellings by two
+  letters, of short names, or that form another word; nicknames outside the table; names in scripts other than Latin
+  that no field announces; two-letter initials without stops.
 - What identifies without being an identifier: an unusual event, a family's occupation, free descriptions ("the
   mayor's daughter"). Age, sex, state, year and columns that you name are counted (k-anonymity); nothing else is.
 - Towns that nothing announces, landmarks; addresses outside the United States and the United Kingdom beyond
   street, town and code.
-- Intervals ("three weeks after Easter") and ages up to 89: they stay.
+- Bare feasts ("Christmas") without a word of time, a day alone ("the 14th") within a clause, and numbers in words
+  other than ages and dates. Intervals and ages up to 89 stay.
+- Heavy damage by optical character recognition ("1O/11/2O23"); tables whose columns are divided by blanks only.
 - Text inside images and attachments that ingest does not read; groups and metadata; names of files that give no
   text. A report whose name or id holds an identifier of its patient goes by another name outside the vault.
 - In a file that no project reads: every key but text and patient, and the id.

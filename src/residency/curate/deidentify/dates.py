@@ -286,6 +286,8 @@ def _style_of(old: str, written: WrittenDate) -> tuple[str, str]:
         if glued or (len(folded) <= 4 and folded not in ("june", "july", "may"))
         else ("long", "short")
     )
+    if folded == "sept":  # English as often as French; the other words of an English date decide nothing
+        return "en", "short"
     for language, styles in _NAMES.items():
         if folded in styles["long"] and folded in styles["short"]:
             return language, "short" if glued else "long"

@@ -17,8 +17,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from residency.curate.deidentify.propagate import CERTAIN
-from residency.curate.deidentify.resolve import resolve
+from residency.curate.deidentify.resolve import CERTAIN, resolve
 from residency.records import Decision, Document, Span
 
 DOUBTFUL = 0.6  # a finding below this score is worth a person's look; chosen by us, see resolve.py

@@ -58,7 +58,8 @@ _FIELDS = (
     ),
     keyed(
         Id.SSN,
-        r"ssn|s\.s\.n\.?|soc(?:ial)?\.? (?:sec(?:urity)?|ins(?:urance)?)(?:\s\w{0,7}\.?)?|sin(?:\s(?:no|number|#)\.?)?",
+        r"ss ?#|ssn|s\.s\.n\.?|soc(?:ial)?\.? (?:sec(?:urity)?|ins(?:urance)?)(?:\s\w{0,7}\.?)?|"
+        r"sin(?:\s(?:no|number|#)\.?)?",
         r"[\dx*]{3}[- ]?[\dx*]{2}[- ]?\d{4}|\d{3}[ -]\d{3}[ -]\d{3}(?!\d)",
     ),
     keyed(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import date
 
 from residency.curate.deidentify.calendar_words import (
     DAY_WORDS,
@@ -102,6 +103,14 @@ _WITH_MONTH = frozenset(id(pattern) for _, _, pattern, _ in _FORMS if MONTH in p
 _WORDS_FIRST = ("may", "mar", "march", "sun", "sat", "dec")
 
 
+_OLDEST = 89  # years
+_BIRTH_YEAR = re.compile(
+    r"\b(?:born|b\.|birth year|year of birth|yob|d\.?o\.?b\.?|date of birth|geb(?:oren)?\.?|né[e]?)"
+    r"(?: in| on)?[ :=|]{1,3}(?P<v>(?:18|19)\d\d)(?![\w/.-]*\d)",
+    re.IGNORECASE,
+)
+
+
 def find_loose_dates(text: str, months: Iterable[tuple[int, int]] | None = None) -> list[Span]:
     """Every date of these forms; they may overlap each other and the dates of dates.py. ``months`` are the
     stretches of ``around_months``, where they are known already."""
@@ -115,10 +124,19 @@ def find_loose_dates(text: str, months: Iterable[tuple[int, int]] | None = None)
         for start, end in (named if id(pattern) in _WITH_MONTH else whole)
         for match in pattern.finditer(text, start, end)
         if not _is_a_verb(match.group("v"))
+    ] + _old_birth_years(text)
+
+
+def _old_birth_years(text: str) -> list[Span]:
+    """A bare year stays, unless it is a year of birth that shows an age over 89 (45 CFR 164.514(b)(2)(i)(C))."""
+    return [
+        Span(start=m.start("v"), end=m.end("v"), label=Identifier.DATE, score=0.9, found_by="date:old_birth_year")
+        for m in _BIRTH_YEAR.finditer(text)
+        if int(m.group("v")) < date.today().year - _OLDEST
     ]
 
 
 def _is_a_verb(value: str) -> bool:
-    """ "may third", "march first": in small letters and without a year these are words of a sentence."""
+    """Of "may third" and "march first": in small letters and without a year these are words of a sentence."""
     first = value.split(" ", 1)[0]
     return first in _WORDS_FIRST and not any(map(str.isdigit, value)) and "thousand" not in value

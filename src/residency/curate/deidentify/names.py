@@ -107,7 +107,6 @@ def _surname_first(words: Words) -> list[Span]:
     lexicon = words.lexicon
     for match in SURNAME_FIRST.finditer(words.text):
         surname, _, given = match.group("v").partition(",")
-        given = given.strip() if is_region(given.strip()) else given
         given_word = given.split()[0]
         cased = words.all[words.at(match.start("v"))].cased
         if cased and not (given_word[0].isupper() and surname.split()[-1][0].isupper()):
@@ -118,9 +117,7 @@ def _surname_first(words: Words) -> list[Span]:
             and any(_acronym(word) and (len(word) < 3 or not lexicon.is_name(word)) for word in (given_word, surname))
         ):
             continue
-        if is_region(given) or (
-            is_street_word(surname) and _NUMBERED.search(words.text[max(0, match.start() - 40) : match.start()])
-        ):
+        if _is_address(words.text, match.start(), surname, given, lexicon):
             continue  # "Dunmore, Ohio"; "12 Harrow Lane, Dunmore"
         if given_word.upper() in STATES and re.match(r"\s*\d{5}", words.text[match.end() :]):
             continue  # a town and its state
@@ -134,6 +131,14 @@ def _surname_first(words: Words) -> list[Span]:
         ):
             spans.append(_span(match.start("v"), match.end("v"), 0.9, "surname_first"))
     return spans
+
+
+def _is_address(text: str, start: int, surname: str, given: str, lexicon: Lexicon) -> bool:
+    """A town before its state, unless both are names ("Halloway, Virginia"); a street before its town."""
+    if is_region(given.strip()) and not (given.strip().casefold() in lexicon.given and lexicon.is_name(surname)):
+        return True
+    before = text[max(0, start - 40) : start]
+    return is_street_word(surname) and not tight_name(given) and bool(_NUMBERED.search(before))
 
 
 def tight_name(given: str) -> bool:
@@ -332,7 +337,7 @@ def _is_initial(words: Words, first: int, index: int, kind: str) -> bool:
 
 
 def _more_initials(words: Words, index: int) -> bool:
-    """ "A. B. Halloway": an initial with a stop, then another, then a name."""
+    """Of "A. B. Halloway": an initial with a stop, then another, then a name."""
     if index + 2 >= len(words.all):
         return False
     second, name = words.all[index + 1], words.all[index + 2]
@@ -453,10 +458,8 @@ def _known_names(words: Words) -> list[Span]:
 
 
 def _is_somewhere(words: Words, index: int) -> bool:
-    """ "in Georgia": the state, which may stay."""
-    return (
-        index > 0 and words.all[index - 1].text.casefold() in ("in", "of", "from", "to") and words.gap(index - 1) == " "
-    )
+    """Behind "in": the state, which may stay."""
+    return index > 0 and words.all[index - 1].text.casefold() == "in" and words.gap(index - 1) == " "
 
 
 def _outside_safe_phrases(text: str, spans: list[Span], lexicon: Lexicon) -> list[Span]:

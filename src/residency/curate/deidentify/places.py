@@ -100,6 +100,10 @@ _US_TAIL = re.compile(
 _UK_CODE = re.compile(r"(?<![\w-])(?P<v>(?:[A-Z]{1,2}\d[A-Z\d]?) ?\d[A-Z]{2})(?![\w-])")
 _UK_CODE_ANY = re.compile(r"(?<![\w-])(?P<v>[a-z]{1,2}\d[a-z\d]? \d[a-z]{2})(?![\w-])")
 _BEFORE_CODE = re.compile(rf"(?P<town>{_TOWN_WORD}(?: {_TOWN_WORD}){{0,3}})[ ,]+$")
+_HL7_ADDRESS = re.compile(
+    rf"\^(?P<town>{_TOWN_WORD}(?: {_TOWN_WORD}){{0,3}})\^(?:{_STATES})\^(?P<zip>\d{{5}}(?:-\d{{4}})?)(?!\d)",
+    re.IGNORECASE,
+)
 _TOWN_ZIP_LINE = re.compile(rf"^[ ]*{_TOWN},? +(?P<zip>\d{{5}}(?:-\d{{4}})?)[ ]*$", re.MULTILINE)
 _TOWN_LINE = re.compile(rf"^[ ]*{_TOWN}[ ]*\n(?=[ ]*(?:tel|phone|fax)\b)", re.MULTILINE | re.IGNORECASE)
 _TOWN_CUE = re.compile(
@@ -228,6 +232,8 @@ def _named_towns(text: str, lexicon: Lexicon) -> list[Span]:
     for match in _FIELD.finditer(text):
         spans += _town(match.start("v"), match.group("v"), lexicon, 0.86)
     for match in _BEFORE_STATE.finditer(text):
+        if match.group("town").isupper():
+            continue  # "GDD, ID": findings in short
         spans += _town(match.start("town"), match.group("town"), lexicon, 0.8, from_end=True)
     for match in _COUNTY.finditer(text) if any(kind in text for kind in _COUNTY_KINDS) else ():
         first = match.group("v").split()[0]
@@ -255,7 +261,7 @@ def _street_like(street: str, lexicon: Lexicon) -> bool:
     """Numbers with a unit and an ordinary word ("5 days course", "2 weeks run") are no streets."""
     words = [word for word in re.findall(_TOWN_WORD, street) if len(word) > 1]
     capitals = [word for word in words if word[0].isupper()]
-    if words[0].casefold() in _COUNTED:
+    if words[0] in _COUNTED:
         return False
     if any(
         lexicon.never_name(word) for word in words[:-1] if word.casefold() not in _COMPASS and not is_street_word(word)
@@ -280,6 +286,9 @@ def _tails(text: str, lexicon: Lexicon) -> list[Span]:
                 spans += _town(before.start("town"), before.group("town"), lexicon, 0.95, from_end=True)
                 score = 0.9
             spans.append(_span(match.start("v"), match.end("v"), score, "postcode"))
+    for match in _HL7_ADDRESS.finditer(text):
+        spans.append(_span(match.start("town"), match.end("town"), 0.95, "hl7_town"))
+        spans.append(_span(match.start("zip"), match.end("zip"), 0.97, "zip"))
     for match in _TOWN_ZIP_LINE.finditer(text):
         town = _town(match.start("v"), match.group("v"), lexicon, 0.85)
         spans += [*town, _span(match.start("zip"), match.end("zip"), 0.9, "zip")] if town else []

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from residency.curate.deidentify.labels import Identifier as Id
 from residency.curate.deidentify.lexicon import Lexicon
 from residency.curate.deidentify.name_forms import Form, KnownNames, fold, known_names, without_lookalikes
-from residency.curate.deidentify.resolve import CERTAIN as CERTAIN  # what is found so is searched for everywhere
+from residency.curate.deidentify.resolve import CERTAIN  # what is found so is searched for everywhere
 from residency.curate.deidentify.tokens import Words
 from residency.curate.deidentify.words import words
 from residency.records import Span

@@ -102,13 +102,23 @@ _UNEXPLAINED = re.compile(
     r")(?![\w-]|[./]\d|\s?(?:%|mg|ml|mcg|µg|kg|bpm|mmhg|u/l|iu|units?|copies|cells|x\s?10))",
     re.IGNORECASE,
 )
-_KNOWLEDGE = (
-    r"(?:HP|MONDO|GO|OMIM|MIM|ORPHA|ICD(?:-1[01])?|SNOMED(?: CT)?|LOINC|PMID|PMC|DOI|NCT|ISRCTN|EUDRACT|"
-    r"RS|[NX][MPRC]|ENS[GTP]|LRG|CHR\w*|CLINVAR|COSM|RCV|VCV)"
+_NUMBERED_KNOWLEDGE = re.compile(
+    r"(?:HP|MONDO|OMIM|MIM|ORPHA|ICD(?:-1[01])?|SNOMED(?: CT)?|LOINC|PMID|PMC|DOI|NCT|ISRCTN|EUDRACT|RS|NM|NP|NC|"
+    r"XM|XP|ENS[GTP]|LRG|CHR\w*|CLINVAR|COSM|RCV|VCV)[:#_ ]*$",
+    re.IGNORECASE,
 )
-_NUMBERED_KNOWLEDGE = re.compile(rf"{_KNOWLEDGE}[:#_ ]*$", re.IGNORECASE)
-_KNOWLEDGE_INSIDE = re.compile(rf"{_KNOWLEDGE}[-_]?\d", re.IGNORECASE)
-_COUNT = re.compile(r"[1-9]\d{0,3}0{3,}")  # a round number counts something
+_KNOWLEDGE_INSIDE = re.compile(r"rs\d{5,}|NCT\d{8}|ISRCTN\d|PMC\d|ENS[GTP]\d|COSM\d|[NX][MPRC]_\d")
+_COUNT = re.compile(r"[1-9]\d?0{4,}")  # a round number counts something
+
+
+_RANGE = re.compile(r"(?P<low>\d{2,4})-(?P<high>\d{2,4})")
+_BEFORE_RANGE = re.compile(
+    r"(?:\d[HL*]?[ \t]+[\[(]?|[\[(]|\b(?:range|ref(?:erence)?\.?(?: range| interval)?|normal|limits?|nr)[ :]*[\[(]?)$",
+    re.IGNORECASE,
+)
+_AFTER_RANGE = re.compile(
+    r"[ \t]*(?:[pnµumk]?(?:g|mol)/|m?mol\b|mm\b|m?eq/|[mkµ]?i?u/|x ?10|/[µu]l|cells|fl\b|seconds|bpm|%)", re.IGNORECASE
+)
 
 
 def find_shapes(text: str) -> list[Span]:
@@ -123,4 +133,13 @@ def _unexplained_numbers(text: str) -> list[Span]:
         if not _NUMBERED_KNOWLEDGE.search(text, max(0, m.start() - 12), m.start())
         and not _KNOWLEDGE_INSIDE.match(m.group("v"))
         and not _COUNT.fullmatch(m.group("v"))
+        and not _reference_range(text, m.start("v"), m.end("v"))
     ]
+
+
+def _reference_range(text: str, start: int, end: int) -> bool:
+    """Two rising numbers where a laboratory prints its normal range: after a value, in brackets, or before a unit."""
+    numbers = _RANGE.fullmatch(text, start, end)
+    if numbers is None or not int(numbers.group("low")) < int(numbers.group("high")):
+        return False
+    return bool(_BEFORE_RANGE.search(text, max(0, start - 24), start) or _AFTER_RANGE.match(text, end))

@@ -10,6 +10,7 @@ metadata (ingest decides what goes in there), and the ``patient`` field, which t
 
 from __future__ import annotations
 
+import hmac
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -89,7 +90,7 @@ class Deidentify(Step):
         found = self.find(texts, tools.pack)
         spans = apply_feedback(documents, texts, found, told)
         surrogates = Surrogates(
-            key=tools.key,
+            key=self._key(tools.key),
             patient=patient,
             lexicon=self.detector(tools.pack).lexicon,
             rules=self.policy,
@@ -112,6 +113,11 @@ class Deidentify(Step):
             )
             for document, its, before, after, new in zip(documents, columns, found, spans, written, strict=False)
         ]
+
+    def _key(self, key: bytes) -> bytes:
+        """A key of these rules: two sets of one patient under different policies cannot be joined by surrogates."""
+        rules = fingerprint(self.policy.model_dump(mode="json", include={"dates", "places", "ages_over_89", "codes"}))
+        return hmac.digest(key, f"surrogates under {rules}".encode(), "sha256")
 
     def find(self, texts: Sequence[str], pack: Pack | None) -> list[list[Span]]:
         """What the machine takes for identifiers in the texts of one patient."""

@@ -33,6 +33,16 @@ from residency.curate.deidentify.words import words
 
 _LONGEST_SHIFT = 365  # days, either way
 _OLDEST = 89  # years; 45 CFR 164.514(b)(2)(i)(C)
+_STREET_ENDING = re.compile(r"(?:straße|strasse|str\b|weg\b|platz|gasse|allee)", re.IGNORECASE)
+_STREET_NAME = re.compile(
+    r"street|st|avenue|ave|road|rd|lane|ln|drive|dr|boulevard|blvd|crescent|terrace|court|ct|close|way|place|pl|"
+    r"\w*(?:straße|strasse|gasse|platz|weg|allee)",
+    re.IGNORECASE,
+)
+# United States; United Kingdom, whose inward code ends in two letters after a digit; four or five digits elsewhere.
+_POSTCODE = re.compile(
+    r"\d{5}(?:-\d{4})?|[A-Z]{1,2}\d[A-Z\d]? \d[ABD-HJLNP-UW-Z]{2}|\d{4}(?: [A-Z]{2})?", re.IGNORECASE
+)
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 _TOWN_STEMS = tuple(sorted(words("town_stems")))
 _TOWN_ENDINGS = tuple(sorted(words("town_endings")))
@@ -55,7 +65,7 @@ _LETTERS_STAY = frozenset(
     (Id.MRN, Id.ACCOUNT, Id.OTHER_ID, Id.DEVICE_ID, Id.PHOTO_ID, Id.BIOMETRIC, Id.PHONE, Id.FAX, Id.SSN)
 )
 # What a policy without derived codes replaces by its class: everything that is a number or a key, not a word.
-_CODES = frozenset(Id) - {Id.NAME, Id.LOCATION, Id.DATE, Id.AGE_OVER_89, Id.ORGANIZATION, Id.EMAIL, Id.URL}
+_CODES = frozenset(Id) - {Id.NAME, Id.LOCATION, Id.DATE, Id.AGE_OVER_89, Id.ORGANIZATION, Id.EMAIL}
 
 
 def derived_pseudonym(key: bytes, patient: str) -> str:
@@ -121,7 +131,7 @@ class Surrogates:
     def _stays(self, label: str, text: str) -> bool:
         if label == Id.AGE_OVER_89:
             return self.rules.ages_over_89
-        return label == Id.LOCATION and self.rules.places is PlaceRule.KEEP and not _is_street(text)
+        return label == Id.LOCATION and self.rules.places is PlaceRule.KEEP and _is_town_or_postcode(text)
 
     def _general(self, label: str, text: str) -> str | None:
         """The form that a rule prescribes; None where the rule leaves it to the mode."""
@@ -129,6 +139,8 @@ class Surrogates:
             return "90+"
         if label == Id.DATE and (self.rules.dates is DateRule.YEAR or self.mode is Mode.GENERALIZE):
             return self._year_only(text)
+        if label == Id.DATE and not self.rules.ages_over_89 and self._shows_great_age(text):
+            return f"[{Id.DATE}]"
         zip3 = self.rules.places is PlaceRule.ZIP3 or self.mode is Mode.GENERALIZE
         if label == Id.LOCATION and zip3 and re.fullmatch(r"\d{5}(?:-\d{4})?", text.strip()):
             return general_zip(text.strip())
@@ -136,9 +148,14 @@ class Surrogates:
 
     def _year_only(self, text: str) -> str:
         written = read_date(text, day_first=self._day_first)
-        if written is None or written.year is None or self._latest_year - written.year > _OLDEST:
+        if written is None or written.year is None or self._shows_great_age(text):
             return f"[{Id.DATE}]"
         return str(written.year)
+
+    def _shows_great_age(self, text: str) -> bool:
+        """A date so long ago that, as a date of birth, it shows an age over 89."""
+        written = read_date(text, day_first=self._day_first)
+        return written is not None and written.year is not None and self._latest_year - written.year > _OLDEST
 
     def _writers(self) -> dict[str, Callable[[str], str]]:
         return {
@@ -204,10 +221,18 @@ class Surrogates:
     def _place(self, text: str) -> str:
         if not any(map(str.isdigit, text)):
             return like_case(text, self._town(text))
-        if len(_WORD.findall(text)) < 2 or not _is_street(text):
+        if not _is_street(text):
             return self._letters(self._digits(text, Id.LOCATION), Id.LOCATION)
         numbered = self._digits(text, Id.LOCATION)
-        return re.sub(r"[^\W\d_]{2,}(?:['\u2019-][^\W\d_]+)*", lambda match: self._street_word(match.group()), numbered)
+        words = list(re.finditer(r"[^\W\d_]{2,}(?:['\u2019-][^\W\d_]+)*", numbered))
+        kinds = [word.start() for word in words if is_street_word(word.group())]
+        # What a street is called may be a kind of street too (Mill Road): of several only the last is kept.
+        kept = {start for start in kinds if start == kinds[-1] or _is_unit(numbered, start)}
+        return re.sub(
+            r"[^\W\d_]{2,}(?:['\u2019-][^\W\d_]+)*",
+            lambda match: match.group() if match.start() in kept else self._street_word(match.group()),
+            numbered,
+        )
 
     def _town(self, text: str) -> str:
         stream = self._stream("town", _plain(text))
@@ -215,11 +240,10 @@ class Surrogates:
         return stem.capitalize() + ending
 
     def _street_word(self, word: str) -> str:
-        return (
-            word
-            if is_street_word(word)
-            else like_case(word, self._choose(self._invented.surnames, "street", _plain(word)))
-        )
+        """Another name; the end of a German street's (Hauptstraße) stays."""
+        ending = _STREET_ENDING.search(word)
+        kind = ending.group() if ending and ending.start() else ""
+        return like_case(word, self._choose(self._invented.surnames, "street", _plain(word))) + kind
 
     def _organization(self, text: str) -> str:
         replaced = _WORD.sub(lambda match: self._organization_word(match.group()), text)
@@ -262,7 +286,9 @@ class Surrogates:
         if not separator:
             scheme, rest = "", text
         _, slash, path = rest.partition("/")
-        return f"{scheme}{separator}" + like_case(rest, "www.example.org") + slash + self._digits(path, Id.URL)
+        # A path names people and their accounts as often as pages: nothing of it stays but its form.
+        hidden = self._letters(self._digits(path, Id.URL), Id.URL, keyed_by=path)
+        return f"{scheme}{separator}www.example.org{slash}{hidden}"
 
     def _ip(self, text: str) -> str:
         stream = self._stream(Id.IP, text.casefold())
@@ -325,7 +351,22 @@ def _given_names(names: Iterable[Sequence[str]]) -> dict[str, set[str]]:
     return beside
 
 
+def _is_town_or_postcode(text: str) -> bool:
+    """Neither a street nor a part of an address below the town: what a limited data set may keep."""
+    if any(map(str.isdigit, text)):
+        return bool(_POSTCODE.fullmatch(text.strip()))
+    words = _WORD.findall(text)
+    return bool(words) and not _STREET_NAME.fullmatch(words[-1])
+
+
+def _is_unit(text: str, start: int) -> bool:
+    """A word before a number or letter that counts doors: Flat 3, Suite B."""
+    return bool(re.match(r"(?:flat|studio|apt|apartment|unit|suite|ste|room|rm|floor)\b", text[start:], re.IGNORECASE))
+
+
 def _is_street(text: str) -> bool:
+    if _STREET_ENDING.search(text):
+        return True
     words = _WORD.findall(text)
     return any(map(str.isdigit, text)) and any(is_street_word(word) for word in words) and len("".join(words)) > 4
 
