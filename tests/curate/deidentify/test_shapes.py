@@ -84,3 +84,10 @@ def test_a_shape_that_speaks_for_itself_needs_no_label(found, text: str, value: 
 )
 def test_numbers_of_medicine_are_left_alone(found, text: str) -> None:
     assert found(text) == [[]]
+
+
+@pytest.mark.parametrize(
+    "text", ["Na 139 135-145 mmol/L", "B12 232-1245 pg/mL", "Platelets 210 [150-450]", "Reference range: 150-400"]
+)
+def test_a_laboratorys_normal_range_is_no_identifier(found, text: str) -> None:
+    assert found(text)[0] == []

@@ -113,7 +113,7 @@ _COUNT = re.compile(r"[1-9]\d?0{4,}")  # a round number counts something
 
 _RANGE = re.compile(r"(?P<low>\d{2,4})-(?P<high>\d{2,4})")
 _BEFORE_RANGE = re.compile(
-    r"(?:\d[HL*]?[ \t]+[\[(]?|[\[(]|\b(?:range|ref(?:erence)?\.?(?: range| interval)?|normal|limits?|nr)[ :]*[\[(]?)$",
+    r"(?:\d[HL*]?[ \t]*[\[(]|\b(?:range|ref(?:erence)?\.?(?: range| interval)?|normal|limits?)[ :]*[\[(]?)$",
     re.IGNORECASE,
 )
 _AFTER_RANGE = re.compile(
@@ -138,7 +138,7 @@ def _unexplained_numbers(text: str) -> list[Span]:
 
 
 def _reference_range(text: str, start: int, end: int) -> bool:
-    """Two rising numbers where a laboratory prints its normal range: after a value, in brackets, or before a unit."""
+    """Two rising numbers where a laboratory prints its normal range: in brackets after a value, after a word for it, or before a unit."""
     numbers = _RANGE.fullmatch(text, start, end)
     if numbers is None or not int(numbers.group("low")) < int(numbers.group("high")):
         return False
