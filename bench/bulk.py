@@ -1,6 +1,6 @@
 """Many reports: how long `residency deidentify IN -o OUT` takes, and how much memory, by size and by processes.
 
-    python bench/bulk.py REPORTS.jsonl [--sizes 2000 8000] [--workers 1 2] [--no-entities]
+    python bench/bulk.py REPORTS.jsonl [--sizes 2000 8000] [--workers 1 2] [--entities]
 
 In: reports with ``text`` and ``patient`` (JSON lines); they are repeated, as other patients, to the sizes asked for.
 Out: a line for each run: seconds, reports a second, the largest memory of the main process and of all together.
@@ -30,9 +30,9 @@ def main() -> None:
     parser.add_argument("reports", type=Path)
     parser.add_argument("--sizes", type=int, nargs="+", default=[2000, 8000])
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--no-entities", action="store_true")
+    parser.add_argument("--entities", action="store_true")
     arguments = parser.parse_args()
-    options = ["--no-entities"] if arguments.no_entities else []
+    options = ["--entities"] if arguments.entities else []
     print(f"{'reports':>8s}{'processes':>11s}{'seconds':>9s}{'reports/s':>11s}{'main MB':>9s}{'all MB':>8s}")
     with tempfile.TemporaryDirectory() as folder:
         for size in arguments.sizes:

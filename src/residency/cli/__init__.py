@@ -122,7 +122,7 @@ def deidentify(
     ] = None,
     pack: Annotated[str, typer.Option(help="Domain pack: its vocabulary is no identifier.")] = "neurology",
     organizations: Annotated[bool, typer.Option(help="Also hospitals, schools and employers.")] = True,
-    entities: Annotated[bool, typer.Option(help="Also the entities of the spaCy model; slower.")] = True,
+    entities: Annotated[bool, typer.Option(help="Also the entities of the spaCy model; slower.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores if not given.")] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out lines that cannot be read.")] = False,
     project: Folder = HERE,

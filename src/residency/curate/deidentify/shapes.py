@@ -138,7 +138,8 @@ def _unexplained_numbers(text: str) -> list[Span]:
 
 
 def _reference_range(text: str, start: int, end: int) -> bool:
-    """Two rising numbers where a laboratory prints its normal range: in brackets after a value, after a word for it, or before a unit."""
+    """Two rising numbers where a laboratory prints its normal range: in brackets after a value, after a word for it,
+    or before a unit."""
     numbers = _RANGE.fullmatch(text, start, end)
     if numbers is None or not int(numbers.group("low")) < int(numbers.group("high")):
         return False
