@@ -24,9 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from residency.curate.deidentify import Detector, Evaluation, evaluate_deidentification
-from residency.curate.deidentify.detector import PRESIDIO_NAMES
+from residency.curate.deidentify.audit import presidio_as_shipped
 from residency.curate.deidentify.evaluation import Level
-from residency.curate.deidentify.lexicon import spacy_model_folder
 from residency.packs import Pack, load_pack
 from residency.records import Span
 
@@ -98,34 +97,8 @@ def make_systems(pack: Pack, *, ablate: bool, presidio: bool) -> Iterator[tuple[
     if ablate:
         yield "residency, entities too", Detector(pack)
     if presidio:
-        yield "presidio as shipped", presidio_as_shipped()
-
-
-def presidio_as_shipped() -> System:
-    """Presidio's default recognizers for English with the same spaCy model."""
-    import tldextract
-    from presidio_analyzer import AnalyzerEngine
-    from presidio_analyzer.nlp_engine import NlpEngineProvider
-
-    # Its e-mail recognizer would fetch the list of public suffixes; the list in the package serves as well.
-    tldextract.tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
-
-    configuration = {
-        "nlp_engine_name": "spacy",
-        "models": [{"lang_code": "en", "model_name": str(spacy_model_folder())}],
-    }
-    analyzer = AnalyzerEngine(nlp_engine=NlpEngineProvider(nlp_configuration=configuration).create_engine())
-
-    def run(texts: Sequence[str]) -> list[list[Span]]:
-        return [
-            [
-                Span(start=r.start, end=r.end, label=PRESIDIO_NAMES.get(r.entity_type, r.entity_type), score=r.score)
-                for r in analyzer.analyze(text=text, language="en")
-            ]
-            for text in texts
-        ]
-
-    return run
+        second = presidio_as_shipped()
+        yield "presidio as shipped", lambda texts: list(map(second, texts))
 
 
 def timed(system: System, reports: Sequence[dict[str, Any]]) -> tuple[Evaluation, float]:

@@ -85,7 +85,7 @@ class DataCard:
 
 def describe_data(project: Project, *, enough: int = ENOUGH) -> DataCard:
     """The card of the data that the last run curated and split."""
-    iteration = recall(project)
+    iteration = recall(project, until="split")
     documents, runs = iteration.documents, iteration.runs
     steps = [step.step for step in project.settings.curate if step.step in runs]
     lengths = sorted(len(document.text.split()) for document in documents)

@@ -38,7 +38,7 @@ class Imported:
 
 def export_tasks(project: Project, target: Path) -> tuple[int, Path]:
     """Writes the tasks to ``target`` and the labelling configuration beside it; how many, and where."""
-    iteration = recall(project)
+    iteration = recall(project, until="split")
     tasks = list(to_label_studio(iteration.documents, project.settings.tasks))
     write_text(target, json.dumps(tasks, ensure_ascii=False, indent=1) + "\n")
     config = target.with_suffix(".xml")
@@ -56,7 +56,7 @@ def import_annotations(project: Project, source: Path, target: Path) -> Imported
         ) from None
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ProjectError(f"{source}: cannot be read ({type(error).__name__}).", fix="Export as JSON.") from None
-    documents = {document.id: document for document in recall(project).documents}
+    documents = {document.id: document for document in recall(project, until="split").documents}
     texts = {name: document.text for name, document in documents.items()}
     annotations = from_label_studio(exported, texts, project.settings.tasks)
     labels = project.settings.labels

@@ -17,17 +17,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pydantic import TypeAdapter
-
 from residency.errors import StoreError
 from residency.evaluate.report import PAGES
-from residency.intake import RAW
+from residency.intake import raw_documents_of
 from residency.project import Project
 from residency.records import Document
 from residency.store.runs import Outcome
 from residency.story import TRAINED
-
-_DOCUMENT: TypeAdapter[Document] = TypeAdapter(Document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +55,7 @@ def forget_patient(project: Project, patient: str) -> ForgottenPatient:
                 "The vault knows no such patient.",
                 fix="Give the id as the label file has it, or the pseudonym (p-...) that `residency why` shows.",
             )
-        sources = tuple(_DOCUMENT.validate_json(raw).source.place for _, raw in project.vault.read(RAW, pseudonym))
+        sources = tuple(document.source.place for document in raw_documents_of(project.vault, pseudonym))
         runs = [Outcome(row, reused=True, workspace=project.workspace) for row in project.workspace.ledger.runs()]
         done = [run for run in runs if run.row.state == "done"]
         datasets = tuple(_datasets(done, pseudonym))

@@ -4,10 +4,9 @@ In: what ingest reads; the vault; the settings of de-identification; people's ve
 suspects that an independent second look names, and in the vault, for every document, what was found and replaced.
 
 Covers: raw text is written to the vault and nowhere else; a report whose name holds an identifier of its patient goes
-by its id; one patient's documents are treated together, patients one
-after another on all cores, so that memory stays flat; a killed run loses the patients in flight. Does not cover: how
-identifiers are found (curate/deidentify), what a person must look at (review.py), whether it was good enough
-(release.py).
+by its id; one patient's documents are treated together, patients one after another on all cores, so that memory stays
+flat; a killed run loses the patients in flight. Does not cover: how identifiers are found (curate/deidentify), what a
+person must look at (review.py), whether it was good enough (release.py).
 
 Workers are sent pseudonyms and open the vault themselves: no text of a patient passes between processes before it is
 de-identified.
@@ -188,7 +187,6 @@ class TreatPatients:
     settings: Deidentify
     pack: str
     told: Feedback
-    second_reader: float  # share of the documents that Presidio as shipped reads as well, ratio
 
     def __call__(self, patients: Sequence[str]) -> list[tuple[PatientDone, list[tuple[str, str, bytes]]]]:
         vault = _opened(self.vault, self.key, self.vault_id)
@@ -196,7 +194,7 @@ class TreatPatients:
         return [self._patient(vault, patient, tools) for patient in patients]
 
     def _patient(self, vault: Vault, patient: str, tools: Tools) -> tuple[PatientDone, list[tuple[str, str, bytes]]]:
-        raw = [_DOCUMENT.validate_json(content) for _, content in vault.read(RAW, patient)]
+        raw = raw_documents_of(vault, patient)
         treated = self.settings.treat(patient, raw, tools, self.told)
         private = _identifying(vault.identity(patient), raw, treated)
         done = PatientDone(
@@ -217,13 +215,14 @@ class TreatPatients:
         )
         staying = {identifier for identifier, stays in identifiers if stays}
         of_document = {one.document.id: one for one in treated}
+        share = self.settings.policy.review.second_reader
         suspects = audit(
             (one.document for one in treated),
             known=lambda _: [identifier for identifier, _ in identifiers],
             vocabulary=vocabulary_for(tools.pack),
             stays=lambda label, text: (label, text) in staying,
-            second=_second_reader() if self.second_reader else None,
-            sampled=lambda document: int(document.id[-4:], 16) < self.second_reader * 0x10000,
+            second=_second_reader() if share else None,
+            sampled=lambda document: int(document.id[-4:], 16) < share * 0x10000,
         )
         for suspect in suspects:
             one = of_document[suspect.document]
@@ -256,6 +255,11 @@ def _bare(text: str) -> str:
 @lru_cache(maxsize=1)
 def _second_reader() -> Second:
     return presidio_as_shipped()
+
+
+def raw_documents_of(vault: Vault, pseudonym: str) -> list[Document]:
+    """All raw documents of a patient, in the order of the inbox."""
+    return [_DOCUMENT.validate_json(content) for _, content in vault.read(RAW, pseudonym)]
 
 
 def raw_document(vault: Vault, document: str) -> Document:

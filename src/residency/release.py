@@ -19,7 +19,7 @@ from typing import Any
 
 from residency import __version__
 from residency.curate.deidentify import Deidentify, not_covered
-from residency.curate.deidentify.feedback import SPAN_VERDICT, Place, Reading, readings
+from residency.curate.deidentify.feedback import SPAN_VERDICT, Reading, readings
 from residency.curate.deidentify.recall import Recall, Row, Standing, estimate_recall, in_percent
 from residency.intake import TREATMENT, treatment
 from residency.records import Decision
@@ -78,7 +78,7 @@ class Release:
             },
             "found": [{"label": label, "count": count} for label, count in self.facts["found"].items()],
             "recall": _recall(self.recall),
-            "readings": [_reading(one) for one in self.read],
+            "readings": [asdict(one) for one in self.read],
             "doubtful": {"spans": self.facts["doubtful"], "judged": self.doubtful_judged, "confirmed": self.confirmed},
             "audit": dict(self.suspects),
             "anonymity": self.facts["anonymity"],
@@ -169,17 +169,3 @@ def _recall(recall: Recall) -> dict[str, Any]:
         "wrong": recall.wrong,
         "standing": recall.standing,
     }
-
-
-def _reading(one: Reading) -> dict[str, Any]:
-    return {
-        "document": one.document,
-        "who": one.who,
-        "when": one.when,
-        "missed": [_place(place) for place in one.missed],
-        "wrong": [_place(place) for place in one.wrong],
-    }
-
-
-def _place(place: Place) -> dict[str, Any]:
-    return {"start": place.start, "end": place.end, "label": place.label}

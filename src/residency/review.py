@@ -36,8 +36,9 @@ from residency.evaluate.run import System
 from residency.intake import TREATMENT, raw_document, treatment
 from residency.project import Project
 from residency.records import Decision, Document, Example, Prediction, Span, Split, record_id
-from residency.release import APPROVED, REFUSED, Release, judge_release
-from residency.story import questions, recall
+from residency.release import APPROVED, REFUSED, Release
+from residency.store.runs import Outcome
+from residency.story import judge, questions, recall
 
 CONTEXT = 120  # characters shown on both sides of a doubtful span
 
@@ -107,9 +108,14 @@ def answers_to_judge(project: Project, task: str) -> list[Item]:
 # --- de-identification ------------------------------------------------------------------------------------------
 
 
+def deidentified(project: Project) -> Outcome:
+    """The last run of de-identification; said clearly where there is none."""
+    return recall(project, until=project.settings.deidentify.step).runs[project.settings.deidentify.step]
+
+
 def documents_to_read(project: Project) -> Iterator[ToRead]:
     """Raw documents that nobody has read yet, in drawn order. Raw ids are hashes, so their order says nothing."""
-    recall(project)
+    deidentified(project)
     vault = project.vault
     done = readings(project.workspace.ledger.decisions())
     ids = sorted(vault.ids(TREATMENT))
@@ -148,7 +154,7 @@ def check_label(label: str) -> None:
 def doubtful_spans(project: Project) -> Iterator[Doubtful]:
     """Spans that the machine is unsure of, and places where its second look suspects a miss, the likeliest first;
     without those that a person has judged."""
-    outcome = recall(project).runs[project.settings.deidentify.step]
+    outcome = deidentified(project)
     vault = project.vault
     judged = judged_places(project.workspace.ledger.decisions())
     suspected: dict[str, list[Suspect]] = {}
@@ -175,20 +181,14 @@ def record_span(project: Project, doubtful: Doubtful, label: str, *, who: str) -
     decide(project, **span_decision(doubtful.document, place, was=doubtful.span.label), who=who)
 
 
-def standing(project: Project) -> Release:
-    """What the evidence so far says."""
-    iteration = recall(project)
-    settings = project.settings.deidentify
-    return judge_release(
-        project.settings.name, settings, iteration.runs[settings.step], project.vault,
-        project.workspace.ledger.decisions(),
-        review=f"residency review --deidentified --who NAME --project {project.root}",
-    )  # fmt: skip
+def standing(project: Project, run: Outcome | None = None) -> Release:
+    """What the evidence so far says. ``run``: that of ``deidentified``, where it is known already."""
+    return judge(project, run or deidentified(project))
 
 
 def sample_of_output(project: Project, count: int) -> list[Document]:
     """De-identified documents, drawn anew for every set: what whoever releases the set should have seen."""
-    documents = recall(project).runs[project.settings.deidentify.step].read("documents", Document)
+    documents = deidentified(project).read("documents", Document)
     return _drawn(documents, project)[:count]
 
 
@@ -218,7 +218,7 @@ def decide(project: Project, subject: str, verdict: str, *, who: str, why: str =
 def open_review(root: Path) -> Project:
     """The project in ``root``; said clearly where nothing has run yet."""
     project = Project.open(root)
-    recall(project)
+    deidentified(project)
     return project
 
 

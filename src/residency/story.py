@@ -188,13 +188,15 @@ def run_project(root: Path, progress: Progress, *, until: str | None = None, fre
     return iteration
 
 
-def recall(project: Project) -> Iteration:
-    """The last iteration as far as the ledger knows it; nothing is done anew."""
+def recall(project: Project, *, until: str | None = None) -> Iteration:
+    """The last iteration as far as the ledger knows it, or to the stage ``until``; nothing is done anew."""
     iteration = Iteration(project, Silent(), only_recall=True)
     try:
-        for stage in STAGES.values():
+        for name, stage in STAGES.items():
             if stage not in (release, gate, report):
                 stage(iteration)
+            if name == until:
+                break
     except Untold:
         if not iteration.runs:
             raise
@@ -226,7 +228,6 @@ def deidentify(iteration: Iteration) -> None:
             settings=settings,
             pack=str(project.pack.folder),
             told=told_by_people(project),
-            second_reader=settings.policy.review.second_reader,
         )
         advance = iteration.progress.advance
         deidentify_inbox(run, vault, raw_documents(project), patients, workers=cores(), advance=advance)
@@ -238,7 +239,7 @@ def deidentify(iteration: Iteration) -> None:
         "vault": [vault.id, vault.state().forgotten],
         "verdicts": judged_places(project.workspace.ledger.decisions()),
     }
-    outcome = iteration.once(settings.step, plain(identity), work, CURATION_CODE)
+    outcome = iteration.once(settings.step, plain(identity), work, INTAKE_CODE)
     iteration.progress.end(_flow(outcome), reused=outcome.reused)
 
 
@@ -326,11 +327,7 @@ def release(iteration: Iteration) -> None:
     asks for it. The evidence is written either way."""
     project, settings = iteration.project, iteration.project.settings.deidentify
     iteration.progress.begin("release")
-    iteration.released = judge_release(
-        project.settings.name, settings, iteration.runs[settings.step], project.vault,
-        project.workspace.ledger.decisions(),
-        review=f"residency review --deidentified --who NAME --project {project.root}",
-    )  # fmt: skip
+    iteration.released = judge(project, iteration.runs[settings.step])
     page = write_evidence(iteration.released.evidence(), project.root)
     iteration.progress.end(f"{iteration.released.standing}, {page.name}")
     if settings.policy.review.before_training and iteration.released.standing is not Standing.GO:
@@ -339,6 +336,15 @@ def release(iteration: Iteration) -> None:
             fix=f"{iteration.released.next_step} The evidence: {page}",
             verdict=iteration.released.standing,
         )
+
+
+def judge(project: Project, deidentified: Outcome) -> Release:
+    """What people's decisions so far say of the de-identified documents."""
+    return judge_release(
+        project.settings.name, project.settings.deidentify, deidentified, project.vault,
+        project.workspace.ledger.decisions(),
+        review=f"residency review --deidentified --who NAME --project {project.root}",
+    )  # fmt: skip
 
 
 # --- split ------------------------------------------------------------------------------------------------------
@@ -684,6 +690,7 @@ STAGES: dict[str, Callable[[Iteration], None]] = {
 # --- identity ---------------------------------------------------------------------------------------------------
 
 CURATION_CODE = ("curate", "packs", "records.py", "tasks.py", "text.py")
+INTAKE_CODE = (*CURATION_CODE, "intake.py")
 TRAINING_CODE = ("tune", "models", "tasks.py")
 EVALUATION_CODE = ("evaluate", "models", "tasks.py")
 

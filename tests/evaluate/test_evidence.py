@@ -6,12 +6,12 @@ import json
 import re
 import stat
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pages import Page, at
 
 from residency.curate.deidentify import not_covered
 from residency.curate.deidentify.audit import Method
@@ -143,39 +143,6 @@ def full_evidence(verdict: str = "GO") -> dict[str, Any]:
 # --- tools ------------------------------------------------------------------------------------------------------------
 
 
-class Page(HTMLParser):
-    """Reads a page strictly: what is opened must be closed, in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert len({name for name, _ in attrs}) == len(attrs), f"<{tag}> has an attribute twice"
-        self.tags.append((tag, dict(attrs)))
-        if tag not in {"meta", "br"}:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag, f"</{tag}> closes something else"
-
-    def handle_data(self, data: str) -> None:
-        if not self.open or self.open[-1] != "style":
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
-
 def read(evidence: dict[str, Any]) -> Page:
     return Page(render_evidence(evidence))
 
@@ -189,12 +156,6 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     elif isinstance(value, list) and value:
         for position in {0, len(value) - 1}:
             yield from places(value[position], (*path, position))
-
-
-def at(value: Any, path: tuple[Any, ...]) -> Any:
-    for part in path:
-        value = value[part]
-    return value
 
 
 def hostile(value: Any, text: str, *, keys: bool) -> Any:

@@ -9,7 +9,6 @@ import random
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pages import Page, at
 
 from residency.evaluate import charts
 from residency.evaluate.report import render, words, write_report
@@ -220,41 +220,6 @@ def full_report() -> dict[str, Any]:
 
 # --- tools ------------------------------------------------------------------------------------------------------------
 
-VOID = {"meta", "br", "hr", "img", "input", "link"}
-
-
-class Page(HTMLParser):
-    """Reads a page strictly: what is opened must be closed, in order."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert len({name for name, _ in attrs}) == len(attrs), f"<{tag}> has an attribute twice"
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag, f"</{tag}> closes something else"
-
-    def handle_data(self, data: str) -> None:
-        if not self.open or self.open[-1] != "style":
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
 
 def read(report: dict[str, Any]) -> Page:
     return Page(render(report))
@@ -270,13 +235,6 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     elif isinstance(value, list) and value:
         for position in {0, len(value) - 1}:
             yield from paths(value[position], (*path, position))
-
-
-def at(report: dict[str, Any], path: tuple[Any, ...]) -> Any:
-    value: Any = report
-    for part in path:
-        value = value[part]
-    return value
 
 
 def with_strings(value: Any, text: str) -> Any:

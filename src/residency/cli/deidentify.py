@@ -7,23 +7,19 @@ Covers: rendering, turning options into settings. Does not cover: doing it (file
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from residency.cli.files import out, show_left_out, write_figures
 from residency.cli.progress import bars
 from residency.curate.deidentify import Deidentify, Evaluation, Mode
 from residency.curate.deidentify.evaluation import ALL, Level, Row
 from residency.curate.deidentify.labels import Identifier
 from residency.errors import ProjectError
 from residency.file_to_file import Options, deidentify_file, evaluate_deidentified, policy_from
-from residency.store.files import write_text
-
-out = Console(soft_wrap=True, highlight=False)
 
 
 def step(policy: str, mode: str, *, organizations: bool, entities: bool) -> Deidentify:
@@ -42,10 +38,7 @@ def deidentify_one_file(source: Path, output: Path | None, settings: Deidentify,
         table.add_row(label, str(count))
     out.print(table)
     out.print(f"{output}: {done.records} records, policy {escape(settings.policy.name)}, mode {settings.mode}.")
-    if done.skipped:
-        out.print(f"[yellow]Left out: {len(done.skipped)} lines.[/yellow]")
-        for problem in done.skipped[:10]:
-            out.print(f"  {escape(problem)}")
+    show_left_out(done.skipped)
     passed = escape(", ".join(["id", *done.untouched_keys]))
     out.print(f"[yellow]Not looked at, passed through as they were: {passed}.[/yellow] See that no name is in them.")
     out.print(f"Surrogates are keyed with {done.key_file}, or $RESIDENCY_KEY where it is set: keep it secret.")
@@ -72,8 +65,7 @@ def evaluate_one_file(source: Path, output: Path | None, settings: Deidentify, o
         share = evaluation.findings_altered / evaluation.findings
         out.print(f"Clinical findings altered: {evaluation.findings_altered} of {evaluation.findings} ({share:.2%}).")
     out.print("Recall: found under any class. Intervals: Wilson, 95 %, by spans.")
-    if output is not None:
-        write_text(output, json.dumps(evaluation.plain(), indent=1) + "\n")
+    write_figures(evaluation.plain(), output)
 
 
 def deidentify_project(folder: Path) -> None:

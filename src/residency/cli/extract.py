@@ -7,19 +7,14 @@ Covers: rendering. Does not cover: doing it (file_to_file.py).
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from residency.cli.files import out, show_left_out, write_figures
 from residency.cli.progress import bars
 from residency.errors import ProjectError
 from residency.file_to_file import Options, evaluate_extracted, extract_file
-from residency.store.files import write_text
-
-out = Console(soft_wrap=True, highlight=False)
 
 
 def extract_one_file(source: Path | None, output: Path | None, options: Options) -> None:
@@ -32,10 +27,7 @@ def extract_one_file(source: Path | None, output: Path | None, options: Options)
         done = extract_file(source, output, options, progress)
     counts = ", ".join(f"{count:,} {status}" for status, count in done.findings.items()) or "none"
     out.print(f"{output}: {done.records:,} records; findings: {counts}.")
-    if done.skipped:
-        out.print(f"[yellow]Left out: {len(done.skipped)} lines.[/yellow]")
-        for problem in done.skipped[:10]:
-            out.print(f"  {escape(problem)}")
+    show_left_out(done.skipped)
 
 
 def evaluate_one_file(source: Path, output: Path | None, options: Options) -> None:
@@ -49,5 +41,4 @@ def evaluate_one_file(source: Path, output: Path | None, options: Options) -> No
     if scored.status is not None:
         out.print(f"Status right: {scored.status:.3f} of {scored.status_of:,} mentions found.")
     out.print(f"{scored.texts:,} texts. Intervals: bootstrap over texts.")
-    if output is not None:
-        write_text(output, json.dumps(scored.plain(), indent=1) + "\n")
+    write_figures(scored.plain(), output)

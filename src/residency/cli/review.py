@@ -28,6 +28,7 @@ from residency.review import (
     answers_to_judge,
     check_label,
     decide,
+    deidentified,
     documents_to_read,
     doubtful_spans,
     places_of,
@@ -66,7 +67,7 @@ def judge_answers(project: Project, task: str, who: str) -> int:
 
 def read_documents(project: Project, who: str) -> int:
     """Shows raw documents with the machine's spans until the person stops; the number read."""
-    done = 0
+    done, run = 0, deidentified(project)
     out.print(f"Classes: {', '.join(Identifier)}. The text is real: see that nobody looks over your shoulder.")
     for read in documents_to_read(project):
         out.print(Panel(_numbered(read), title=f"document {read.document}"))
@@ -76,10 +77,10 @@ def read_documents(project: Project, who: str) -> int:
         if answer:
             record_reading(project, read, *answer, who=who)
             done += 1
-            now = standing(project)
+            now = standing(project, run)
             out.print(f"{now.recall.read} of {now.recall.documents} read: {now.reason}")
     out.print(f"{done} documents read.")
-    show_standing(standing(project))
+    show_standing(standing(project, run))
     return done
 
 

@@ -100,8 +100,9 @@ class OrderedLines:
         self._length = array("Q", bytes(8 * count))
 
     def put(self, number: int, record: Any) -> None:
-        line = (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", errors="surrogatepass")
-        if b"\xed" in line and not _is_utf8(line):  # half of a surrogate pair: only as an escape is it valid JSON
+        try:
+            line = (json.dumps(record, ensure_ascii=False) + "\n").encode()
+        except UnicodeEncodeError:  # half of a surrogate pair: only as an escape is it valid JSON
             line = (json.dumps(record) + "\n").encode()
         self._where[number] = self._spool.tell()
         self._length[number] = len(line)
@@ -180,11 +181,3 @@ def check_spans(record: dict[str, Any], key: str, *, names: Sequence[str], unpla
         start, end = span.get("start"), span.get("end")
         if not (isinstance(start, int) and isinstance(end, int) and 0 <= start < end <= len(record["text"])):
             raise ValueError(f"{key}[{number}] does not lie within the text")
-
-
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -149,27 +149,10 @@ def detect(texts: Sequence[str], pack: Pack | None = None) -> list[list[Span]]:
     return default_detector(pack)(texts)
 
 
+@lru_cache(maxsize=4)
 def default_detector(pack: Pack | None) -> Detector:
     """The detector without a team's own recognizers; built once for each pack and process."""
-    return _default_detector(str(pack.folder) if pack else None, Held(pack))
-
-
-class Held:
-    """Carries an argument past a cache without being part of its key."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Held)
-
-    def __hash__(self) -> int:
-        return 0
-
-
-@lru_cache(maxsize=4)
-def _default_detector(folder: str | None, held: Held) -> Detector:
-    return Detector(held.value)
+    return Detector(pack)
 
 
 def _analyzer(lexicon: Lexicon, recognizers: Iterable[EntityRecognizer], *, entities: bool) -> AnalyzerEngine:

@@ -5,8 +5,9 @@ In: decisions of the ledger; the texts and found spans of one patient. Out: the 
 Covers: a place that a person called an identifier becomes certain, and what stands there is found everywhere in the
 patient's texts; a place that a person called ordinary is left alone, as is the same text elsewhere in the patient's
 documents unless its surroundings leave no doubt, and in other patients' documents where only a doubtful finding
-speaks for it. Does not cover: learning new
-rules. A verdict names a document by the hash of its raw text: it holds as long as the text does not change.
+speaks for it. Does not cover: learning new rules.
+
+A verdict names a document by the hash of its raw text: it holds as long as the text does not change.
 """
 
 from __future__ import annotations
@@ -80,9 +81,7 @@ def readings(decisions: Iterable[Decision]) -> dict[str, Reading]:
     found: dict[str, Reading] = {}
     for decision in decisions:
         if decision.verdict == READING:
-            what = json.loads(decision.why)
-            missed, wrong = (tuple(Place(*place) for place in what[name]) for name in ("missed", "wrong"))
-            found[decision.subject] = Reading(decision.subject, decision.who, decision.when, missed, wrong)
+            found[decision.subject] = _reading(decision)
     return found
 
 
@@ -94,9 +93,8 @@ def judged_places(decisions: Sequence[Decision]) -> dict[str, tuple[Place, ...]]
             what = json.loads(decision.why)
             judged = [Place(what["start"], what["end"], what["label"])]
         elif decision.verdict == READING:
-            what = json.loads(decision.why)
-            judged = [Place(*place) for place in what["missed"]]
-            judged += [Place(start, end, "") for start, end, _ in what["wrong"]]
+            reading = _reading(decision)
+            judged = [*reading.missed, *(Place(place.start, place.end, "") for place in reading.wrong)]
         else:
             continue
         places.setdefault(decision.subject, {}).update({(place.start, place.end): place for place in judged})
@@ -188,6 +186,12 @@ def _everywhere(text: str, pattern: re.Pattern[str] | None, label_of: Mapping[st
         for m in pattern.finditer(text)
         if _normal(m.group()) in label_of
     ]
+
+
+def _reading(decision: Decision) -> Reading:
+    what = json.loads(decision.why)
+    missed, wrong = (tuple(Place(*place) for place in what[name]) for name in ("missed", "wrong"))
+    return Reading(decision.subject, decision.who, decision.when, missed, wrong)
 
 
 def _normal(text: str) -> str:

@@ -98,7 +98,8 @@ def estimate_recall(
         reviewed.update(place.label for place in missing)
         missed.update(place.label for place in missing)
         with_a_miss += bool(missing)
-    rows = _rows(reviewed, missed, Counter(occurs) | missed, rule, read=len(counted), documents=documents)
+    counts = _Counts(reviewed, missed, Counter(occurs) | missed, read=len(counted), documents=documents)
+    rows = _rows(counts, rule)
     return Recall(
         rows=rows,
         documents=documents,
@@ -143,52 +144,42 @@ def trials_needed(misses: int, limit: float, confidence: float) -> int | None:
     return low
 
 
-def _rows(
-    reviewed: Mapping[str, int],
-    missed: Mapping[str, int],
-    occurs: Mapping[str, int],
-    rule: ReviewRule,
-    *,
-    read: int,
-    documents: int,
-) -> tuple[Row, ...]:
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """Identifiers by class, and documents."""
+
+    reviewed: Mapping[str, int]
+    missed: Mapping[str, int]
+    occurs: Mapping[str, int]
+    read: int
+    documents: int
+
+
+def _rows(counts: _Counts, rule: ReviewRule) -> tuple[Row, ...]:
+    occurs = counts.occurs
     classes = sorted((label for label, count in occurs.items() if count), key=lambda label: (-occurs[label], label))
-    own_limit = [label for label in classes if label in rule.missed_by_class]
-    common = [label for label in classes if occurs[label] >= rule.pool_below or label in own_limit]
-    rare = [label for label in classes if label not in common]
-    groups: list[tuple[str, tuple[str, ...]]] = [(label, (label,)) for label in common]
+    common = [label for label in classes if occurs[label] >= rule.pool_below or label in rule.missed_by_class]
+    rare = tuple(label for label in classes if label not in common)
+    rows = [_row(label, (label,), counts, rule) for label in common]
     if rare:
-        groups.append((rare[0] if len(rare) == 1 else POOLED, tuple(rare)))
-    return tuple(
-        _row(label, members, reviewed, missed, occurs, rule, read=read, documents=documents)
-        for label, members in groups
+        rows.append(_row(rare[0] if len(rare) == 1 else POOLED, rare, counts, rule))
+    return tuple(rows)
+
+
+def _row(label: str, members: tuple[str, ...], counts: _Counts, rule: ReviewRule) -> Row:
+    seen, lost, everywhere = (
+        sum(of_class.get(member, 0) for member in members)
+        for of_class in (counts.reviewed, counts.missed, counts.occurs)
     )
-
-
-def _row(
-    label: str,
-    members: tuple[str, ...],
-    reviewed: Mapping[str, int],
-    missed: Mapping[str, int],
-    occurs: Mapping[str, int],
-    rule: ReviewRule,
-    *,
-    read: int,
-    documents: int,
-) -> Row:
-    seen, lost = (sum(counts.get(member, 0) for member in members) for counts in (reviewed, missed))
-    everywhere = sum(occurs[member] for member in members)
     limit = rule.missed_by_class.get(label, rule.missed_at_most)
     bound = upper_bound(lost, seen, rule.confidence)
     standing, needed = Standing.GO, None
-    if bound > limit:
-        hopeless = lower_bound(lost, seen, rule.confidence) > limit
-        standing = Standing.NO_GO if hopeless else Standing.INCONCLUSIVE
-        needed = (
-            None
-            if hopeless
-            else _documents(trials_needed(lost, limit, rule.confidence), seen, read, everywhere / documents)
-        )
+    if bound > limit and lower_bound(lost, seen, rule.confidence) > limit:
+        standing = Standing.NO_GO
+    elif bound > limit:
+        standing = Standing.INCONCLUSIVE
+        trials = trials_needed(lost, limit, rule.confidence)
+        needed = _documents(trials, seen, counts.read, everywhere / counts.documents)
     return Row(
         label=label, classes=members, occurs=everywhere, reviewed=seen, missed=lost,
         bound=bound, limit=limit, standing=standing, documents_needed=needed,

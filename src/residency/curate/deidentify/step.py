@@ -4,14 +4,13 @@ In: documents with raw text. Out: the same documents with identifiers replaced; 
 places on the new text.
 
 Covers: texts, and the answer columns that hold free text. Does not cover: ids, keys, file names, groups and
-metadata (ingest decides what goes in there), and the ``patient`` field, which the story replaces by
-``pseudonym``.
+metadata (ingest decides what goes in there), and the ``patient`` field: whoever calls knows the pseudonym
+(intake.py from the vault, file_to_file.py from the key).
 """
 
 from __future__ import annotations
 
 import hmac
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from residency.curate.deidentify.detector import Detector, Held, default_detector
+from residency.curate.deidentify.detector import Detector, default_detector
 from residency.curate.deidentify.feedback import NO_FEEDBACK, Feedback, apply_feedback
 from residency.curate.deidentify.labels import Identifier
 from residency.curate.deidentify.policy import Mode, PolicyField, load_policy
@@ -103,9 +102,10 @@ class Deidentify(Step):
         )
         written = [replace_spans(text, its, surrogates) for text, its in zip(texts, spans, strict=True)]
         new_cells = iter(written[len(documents) :])
+        step = self.fingerprint()
         return [
             Treated(
-                document=self._new(document, new, {column: next(new_cells).text for column in its}),
+                document=_new(document, new, {column: next(new_cells).text for column in its}, step),
                 found=tuple(before),
                 spans=tuple(after),
                 replacements=new.replacements,
@@ -127,16 +127,6 @@ class Deidentify(Step):
     def detector(self, pack: Pack | None) -> Detector:
         """The detector of these settings; loading it takes some seconds the first time."""
         return _detector(pack, self.entities, self.patterns)
-
-    def _new(self, document: Document, new: Replaced, answers: dict[str, str]) -> Document:
-        return replace(
-            document,
-            id=record_id("d", parent=document.id, step=self.fingerprint(), text=new.text),
-            text=new.text,
-            spans=new.spans,
-            answers={**document.answers, **answers},
-            parents=(document.id,),
-        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,6 +163,18 @@ def replace_spans(text: str, spans: Sequence[Span], surrogates: Surrogates) -> R
     return Replaced(result, tuple(moved), replacements, offsets)
 
 
+def _new(document: Document, new: Replaced, answers: dict[str, str], step: str) -> Document:
+    """The document with its new text and answers; ``step``: the fingerprint of the settings that made them."""
+    return replace(
+        document,
+        id=record_id("d", parent=document.id, step=step, text=new.text),
+        text=new.text,
+        spans=new.spans,
+        answers={**document.answers, **answers},
+        parents=(document.id,),
+    )
+
+
 def count_replaced(documents: Iterable[Document]) -> dict[str, int]:
     """Replaced places in the texts of ``documents`` by class, the most frequent first."""
     return dict(Counter(span.label for document in documents for span in document.spans).most_common())
@@ -186,18 +188,11 @@ def by_patient(documents: Iterable[Document]) -> dict[str, list[Document]]:
     return groups
 
 
+@lru_cache(maxsize=2)
 def _detector(pack: Pack | None, entities: bool, patterns: tuple[OwnPattern, ...]) -> Detector:
     if entities and not patterns:
         return default_detector(pack)
-    own = json.dumps([entities, *(pattern.model_dump() for pattern in patterns)])
-    return _own_detector(str(pack.folder) if pack else None, own, Held((pack, patterns)))
-
-
-@lru_cache(maxsize=2)
-def _own_detector(folder: str | None, own: str, held: Held) -> Detector:
-    pack, patterns = held.value
-    recognizers = [_recognizer(pattern) for pattern in patterns]
-    return Detector(pack, recognizers=recognizers, entities=json.loads(own)[0])
+    return Detector(pack, recognizers=[_recognizer(pattern) for pattern in patterns], entities=entities)
 
 
 def _recognizer(pattern: OwnPattern) -> Any:
