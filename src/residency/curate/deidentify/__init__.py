@@ -13,7 +13,7 @@ In: documents. Out: documents whose identifiers are replaced, with the replaced 
     propagate.py resolve.py lexicon.py                         the patient's other documents; overlaps; words
     policy.py surrogates.py invented.py                        what may stay; what is written instead
     feedback.py recall.py                                      what people said, and what it bounds
-    audit.py anonymity.py                                      a second look; small cells of quasi-identifiers
+    audit/ anonymity.py                                        a second look; small cells of quasi-identifiers
     evaluation.py     recall and precision against documents with known identifiers
 
 Covers: the classes of ``labels.Identifier`` in English clinical text, the common forms of German, French and
