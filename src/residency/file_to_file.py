@@ -152,7 +152,7 @@ class _DeidentifyGroups:
         results = []
         for numbers, starts in groups:
             records = read_at(self.source, starts)
-            patient = str(records[0].get("patient") or "")
+            patient = _patient(records[0])
             documents = [_document(record, self.source, patient) for record in records]
             treated = self.settings.treat(patient or f"document:{records[0]['id']}", documents, tools)
             for number, record, its in zip(numbers, records, treated, strict=True):
@@ -289,6 +289,12 @@ def _batches(index: Index) -> Iterator[list[Group]]:
 def _useful(options: Options, index: Index) -> int:
     """A worker takes seconds to load: no more of them than there are batches."""
     return max(1, min(options.workers, -(-len(index) // DOCUMENTS_AT_ONCE)))
+
+
+def _patient(record: Mapping[str, Any]) -> str:
+    """The record's patient as text; empty where it names none. Zero is a patient."""
+    patient = record.get("patient")
+    return "" if patient is None else str(patient)
 
 
 def _document(record: Mapping[str, Any], source: Path, patient: str) -> Document:

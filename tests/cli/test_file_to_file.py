@@ -101,6 +101,19 @@ def test_neither_the_order_of_records_nor_the_number_of_processes_matters(tmp_pa
     assert [r["id"] for r in two] == [r["id"] for r in shuffled]
 
 
+def test_a_patient_called_zero_is_a_patient(tmp_path: Path) -> None:
+    records = [{"id": 1, "text": NOTE, "patient": 0}, {"id": 2, "text": LETTER, "patient": 0}]
+    one, two = run(write(tmp_path / "in.jsonl", records), tmp_path / "out.jsonl")
+    assert one["patient"] == two["patient"] and str(one["patient"]).startswith("p-")
+
+
+def test_a_file_that_is_no_policy_is_not_repeated(tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("Mrs. Turner was seen on 3 May 2019 by Dr. Patel.")
+    with pytest.raises(ProjectError) as raised:
+        policy_from(str(tmp_path / "note.txt"))
+    assert "Turner" not in str(raised.value) and "no policy of that name" in str(raised.value)
+
+
 def test_under_safe_harbor_no_code_is_derived(tmp_path: Path) -> None:
     source = write(tmp_path / "in.jsonl", RECORDS)
     one = run(source, tmp_path / "1.jsonl", policy="safe_harbor")
@@ -118,6 +131,7 @@ def test_under_safe_harbor_no_code_is_derived(tmp_path: Path) -> None:
         (b'{"id": "x", "text": 5}', "no text"),
         (b'{"id": "x", "text": "caf\xe9 Hope"}', "not UTF-8 at byte 24"),
         (b'{"id": "x", "text": "Hope", "patient": ["p"]}', "patient is neither"),
+        (b'{"id": "x", "text": "Hope", "patient": true}', "patient is neither"),
         (b'{"id": "a", "text": "Hope"}', "an id that an earlier line has"),
         (b"\x00\x01\x02\x89PNG", "not UTF-8"),
         (b"[" * 100_000, "nested too deeply"),

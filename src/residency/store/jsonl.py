@@ -163,7 +163,7 @@ def _object(line: bytes) -> dict[str, Any]:
         raise ValueError("no id (text or number)")
     if not isinstance(record.get("text"), str):
         raise ValueError("no text")
-    if not isinstance(record.get("patient"), str | int | None):
+    if not isinstance(record.get("patient"), str | int | None) or isinstance(record.get("patient"), bool):
         raise ValueError("patient is neither text nor number")
     return record
 

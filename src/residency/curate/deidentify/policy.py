@@ -12,6 +12,7 @@ intervals belong to an expert's determination (164.514(b)(1)) or a limited data 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
@@ -104,13 +105,16 @@ class Policy(Settings):
 LIMITS = frozenset({"before_training", "missed_at_most", "missed_by_class", "confidence", "pool_below"})
 """Settings of a ``ReviewRule`` that judge evidence; changing one makes no text or evidence stale."""
 BASED_ON = "based_on"
+_NAME = re.compile(r"[A-Za-z_-]{1,40}")
 NAMES = ("safe_harbor", "expert_determination", "limited_data_set")
 
 
 def load_policy(name: str) -> Policy:
     """A policy that comes with the package. ValueError where there is none of that name."""
     if name not in NAMES:
-        raise ValueError(f"there is no policy {name!r}; policies are {', '.join(NAMES)}, or write your own settings")
+        # A file that is no policy may be a record: only what looks like a name is repeated.
+        shown = repr(name) if _NAME.fullmatch(name) else "of that name"
+        raise ValueError(f"there is no policy {shown}; policies are {', '.join(NAMES)}, or write your own settings")
     return Policy.model_validate(_bundle(name))
 
 
