@@ -166,9 +166,11 @@ def test_time_grows_with_the_length_of_the_text_and_no_faster(piece: str, reader
         find(text, reader)
         return time.process_time() - started
 
+    def best(size: int) -> float:  # of three: a collection of garbage in the middle is not the reader's
+        return min(seconds(size) for _ in range(3))
+
     seconds(5_000)
-    small = max(min(seconds(10_000) for _ in range(3)), 0.005)
-    assert seconds(80_000) < 24 * small
+    assert best(80_000) < 24 * max(best(10_000), 0.005)
 
 
 def test_a_hundred_thousand_words_are_read_in_seconds(reader: Reader) -> None:
