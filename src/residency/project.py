@@ -26,6 +26,7 @@ from residency.curate.deidentify import Deidentify
 from residency.curate.examples import Prompt
 from residency.curate.extract import ExtractFindings
 from residency.curate.ingest import SourceSettings
+from residency.curate.knowledge import KnowledgeSettings
 from residency.curate.labels import LabelSettings
 from residency.curate.split import SplitSettings
 from residency.errors import ProjectError, StoreError
@@ -62,6 +63,9 @@ class ProjectSettings(Settings):
     curate: tuple[CurationStep, ...] = Field(min_length=1, description="curation steps, in order")
     augment: Augment | None = Field(default=None, description="write training texts differently; none if left out")
     split: SplitSettings = Field(default=SplitSettings(), description="who is trained on, who is held out")
+    knowledge: tuple[KnowledgeSettings, ...] = Field(
+        default=(), description="tables of which findings go with which label; they help to rank candidates"
+    )
     tasks: tuple[TaskSettings, ...] = Field(min_length=1, description="what the specialist does")
     base: str = Field(default="embedded", description="base model: embedded, or a local model folder")
     template: str | None = Field(default=None, description="chat template, for a base that the catalogue does not know")

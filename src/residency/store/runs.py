@@ -48,7 +48,11 @@ class Outcome:
 
     def read(self, name: str, kind: type[Record]) -> list[Record]:
         """The records of one output."""
-        return list(self.workspace.artifacts.read(self.ref(name), kind))
+        return list(self.stream(name, kind))
+
+    def stream(self, name: str, kind: type[Record]) -> Iterator[Record]:
+        """The same one by one, none of them held."""
+        return self.workspace.artifacts.read(self.ref(name), kind)
 
     def folder(self, name: str) -> Path:
         """The folder of one output that is not records, such as an adapter."""
