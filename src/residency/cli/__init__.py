@@ -46,7 +46,7 @@ def refuse_both(source: Path | None, gold: Path) -> None:
     if source is not None:
         raise ProjectError(
             f"{source} and --evaluate {gold}: one at a time.",
-            fix=f"For the scores leave {source} out; else --evaluate.",
+            fix=f"For the scores leave {source} out; else leave out --evaluate.",
         )
 
 
