@@ -783,6 +783,8 @@ def inbox_fingerprint(project: Project) -> str:
 def _flow(outcome: Outcome) -> str:
     facts = outcome.facts
     unreadable = f"{facts['unreadable']} files or rows gave no text; " if facts["unreadable"] else ""
+    mended = f"; broken characters replaced in {facts['mended']}" if facts.get("mended") else ""
     return (
         f"{unreadable}{facts['came']} in, {facts['kept']} out, {facts['dropped']} dropped, {facts['changed']} changed"
+        f"{mended}"
     )

@@ -166,7 +166,10 @@ def test_the_terminal_reads_judges_and_releases(project: Path, monkeypatch: pyte
         assert result.exit_code == 0, result.output
         return result.output
 
-    shown = review("--deidentified", keys="NAME nothing like it\nX-Y tremor\nNAME tremor\n-2\n-99\n\ns\n\nq\n")
+    shown = review(
+        "--deidentified",
+        keys="NAME nothing like it\nX-Y tremor\nNAME tremor\n-2\n-99\n-²\n-" + "9" * 5000 + "\n\ns\n\nq\n",
+    )
     assert "stands nowhere" in shown and "no class" in shown and "There is no span 99" in shown
     assert "1 missed, 1 no identifiers" in shown and "2 documents read" in shown
     evidence = standing(Project.open(project)).recall
@@ -175,6 +178,48 @@ def test_the_terminal_reads_judges_and_releases(project: Path, monkeypatch: pyte
     assert "3 spans judged" in review("--doubtful", keys="y\nn\nc\nnot a class\nMRN\nq\n")
     assert "Recorded: refused" in review("--release", keys="z\nr\n")
     assert review("--release", keys="").rstrip().endswith("[q]uit:")
+
+
+def test_what_looks_like_markup_is_printed_as_it_stands(project: Path, tmp_path: Path) -> None:
+    read_all(project)
+    root = project.rename(tmp_path / "[b]:x:")
+    opened = Project.open(root)
+    record_release(opened, approve=True, who="Pat [/x] [red]")
+    for keys in ("q\n", "r\n", "q\n"):
+        command = ["review", "--release", "--who", "Ann [/y]", "-p", str(root)]
+        result = CliRunner().invoke(app, command, input=keys)
+        assert result.exit_code == 0, result.output
+    assert "Ann [/y] refused this set" in result.output
+    assert "[b]:x:" in CliRunner().invoke(app, ["data", "-p", str(root)]).output
+    with pytest.raises(ProjectError, match="can be printed"):
+        record_release(opened, approve=True, who="Pat \x1b[31m")
+
+
+def test_limits_are_shares_of_known_classes(project: Path) -> None:
+    for limits, problem in (
+        ({"SNN": 0.1}, "1 of its classes"),
+        ({"SSN": 1.0}, "less than 1"),
+        ({"SSN": float("nan")}, ""),
+    ):
+        set_policy(project, missed_by_class=limits)
+        with pytest.raises(ProjectError) as raised:
+            Project.open(project)
+        assert "missed_by_class" in raised.value.problems[0] and problem in raised.value.problems[0]
+    settings = yaml.safe_load((project / "residency.yaml").read_text())
+    settings["curate"][0]["patterns"] = [{"label": "STUDY_ID", "regex": "S-[0-9]+"}]
+    settings["curate"][0]["policy"]["review"]["missed_by_class"] = {"STUDY_ID": 0.1, "SSN": 0.01}
+    (project / "residency.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    assert Project.open(project).settings.deidentify.policy.review.missed_by_class["STUDY_ID"] == 0.1
+
+
+def test_a_run_says_where_broken_characters_were_replaced(make_project) -> None:
+    root = make_project()
+    row = {"id": "odd", "text": "Mr. Vandermolen was seen \ud800 for ataxia."}
+    (root / "inbox" / "more.jsonl").write_text(json.dumps(row) + "\n")
+    run = run_project(root, Silent(), until="deidentify").runs["deidentify"]
+    assert run.facts["mended"] == 1
+    odd = next(document for document in run.read("documents", Document) if document.key == "odd")
+    assert "\ufffd for ataxia" in odd.text and "Vandermolen" not in odd.text
 
 
 def test_review_says_what_it_needs() -> None:

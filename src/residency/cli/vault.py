@@ -8,13 +8,12 @@ Covers: rendering, asking before something is destroyed. Does not cover: doing i
 from __future__ import annotations
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
+from residency.cli.terminal import terminal
 from residency.forget import Saw, forget_patient
 from residency.project import Project, rotate_project_key
 
-out = Console(soft_wrap=True, highlight=False)
+out = terminal()
 
 
 def show_state(project: Project) -> None:
@@ -47,7 +46,7 @@ def forget_one(project: Project, patient: str, *, ask: bool) -> None:
     if done.sources:
         out.print("Still in the inbox; no run reads them, but delete them, and the row of the label file:")
         for place in done.sources:
-            out.print(f"  {escape(place)}")
+            out.print(f"  {place}")
     out.print("Copies in backups stay readable until the key is rotated: residency vault rotate")
     out.print(f"Next: residency run --project {project.root}")
 
