@@ -2,7 +2,7 @@
 
 In: a path and what to write. Out: the file, on disk, in one move.
 
-Covers: atomic replacement, a full disk as a clear error, content hashes of files and folders.
+Covers: atomic replacement, a full disk as a clear error, locks between processes, content hashes of files and folders.
 Does not cover: what the files mean.
 """
 
@@ -16,9 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from residency.errors import StoreError
 
-IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
+IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
@@ -58,6 +60,21 @@ def whole_file(path: Path) -> Iterator[Path]:
             sync_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path, *, seconds: float, busy: str) -> Iterator[None]:
+    """Holds the lock file ``path``, which stays; StoreError ``busy`` if another process holds it ``seconds`` long."""
+    lock = FileLock(path, timeout=seconds, mode=0o600)
+    with disk_errors(path):
+        try:
+            lock.acquire()
+        except Timeout:
+            raise StoreError(busy, fix="Wait until it ends, then run the same command again.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,8 +1,8 @@
 """The ledger: which runs there were, with what, and what people decided.
 
-In: facts about runs and decisions. Out: the same, found again by their identity.
+In: facts about runs, decisions and forgotten patients. Out: the same, found again by their identity.
 
-Covers: runs (settings, inputs, code version, seed, outputs, time, memory), decisions, migrations.
+Covers: runs (settings, inputs, code version, seed, outputs, time, memory), decisions, who was forgotten, migrations.
 Does not cover: the records that runs produce; those are artifacts, named here by their hash.
 
 SQLAlchemy Core over SQLite in WAL mode; nothing here is SQLite only but the connection pragmas.
@@ -71,11 +71,24 @@ DECISIONS = Table(
 )
 
 
+FORGOTTEN = Table(
+    "forgotten",
+    TABLES,
+    Column("pseudonym", String(12), primary_key=True),
+    Column("when", String(32), nullable=False),
+    Column("saw", Text, nullable=False),  # JSON: what was made with the patient's text
+)
+
+
 def _first_tables(connection: Connection) -> None:
-    TABLES.create_all(connection)
+    TABLES.create_all(connection, tables=(VERSION, RUNS, DECISIONS))
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first_tables,)
+def _table_of_forgotten(connection: Connection) -> None:
+    FORGOTTEN.create(connection)
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first_tables, _table_of_forgotten)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +106,15 @@ class RunRow:
     seconds: float | None = None
     peak_bytes: int | None = None
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForgottenRow:
+    """That a patient was to be forgotten. It outlives the runs and an older copy of the vault."""
+
+    pseudonym: str
+    when: str  # first asked for; ISO 8601, UTC
+    saw: dict[str, Any]
 
 
 class Ledger:
@@ -142,6 +164,29 @@ class Ledger:
         """Removes all runs but those of the stages ``keep``; decisions stay."""
         with self._writing() as connection:
             connection.execute(RUNS.delete().where(RUNS.c.stage.not_in(keep)))
+
+    def used(self) -> bool:
+        """Whether anything is known; a ledger that was just made knows nothing."""
+        with self.engine.connect() as connection:
+            first = (connection.execute(select(table).limit(1)).first() for table in (RUNS, DECISIONS, FORGOTTEN))
+            return any(row is not None for row in first)
+
+    def note_forgotten(self, row: ForgottenRow) -> None:
+        """Inserts what is known of a forgotten patient, or replaces it."""
+        with self._writing() as connection:
+            connection.execute(FORGOTTEN.delete().where(FORGOTTEN.c.pseudonym == row.pseudonym))
+            values = {"pseudonym": row.pseudonym, "when": row.when, "saw": json.dumps(row.saw, sort_keys=True)}
+            connection.execute(FORGOTTEN.insert().values(**values))
+
+    def forgotten_patient(self, pseudonym: str) -> ForgottenRow | None:
+        with self.engine.connect() as connection:
+            row = connection.execute(select(FORGOTTEN).where(FORGOTTEN.c.pseudonym == pseudonym)).first()
+        return None if row is None else ForgottenRow(row.pseudonym, row.when, json.loads(row.saw))
+
+    def forgotten(self) -> set[str]:
+        """Pseudonyms of all patients that were to be forgotten."""
+        with self.engine.connect() as connection:
+            return set(connection.execute(select(FORGOTTEN.c.pseudonym)).scalars())
 
     def decide(self, decision: Decision) -> None:
         """Appends a person's decision."""
