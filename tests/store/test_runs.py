@@ -204,3 +204,20 @@ def test_a_ledger_is_used_from_the_first_thing_that_it_knows(tmp_path):
         assert not ledger.used()
         know(ledger)
         assert ledger.used()
+
+
+@pytest.mark.parametrize("limit", [10_000, 20_000, 30_000])
+def test_a_ledger_that_was_begun_on_a_full_disk_is_made_whole_by_the_next_start(tmp_path, limit):
+    script = (
+        "import resource, sys\nfrom pathlib import Path\nfrom residency.errors import StoreError\n"
+        "from residency.store.ledger import Ledger\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "try:\n    Ledger.at(Path(sys.argv[1]))\nexcept StoreError as error:\n    print(error)\n"
+    )
+    path = tmp_path / "ledger.sqlite"
+    said = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
+    assert "Free some space" in said.stdout
+    ledger = Ledger.at(path)
+    assert not ledger.used()
+    ledger.note_forgotten(ForgottenRow("p-1", "t", {}))
+    assert ledger.runs() == ledger.decisions() == []

@@ -37,6 +37,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from residency.errors import StoreError
 from residency.records import Decision
+from residency.store.sqlite import begin_explicitly
 
 TABLES = MetaData()
 
@@ -122,6 +123,7 @@ class Ledger:
 
     def __init__(self, url: str) -> None:
         self.engine = create_engine(url)
+        begin_explicitly(self.engine)
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _sqlite_pragmas)
         _migrate(self.engine)
@@ -132,6 +134,8 @@ class Ledger:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             return cls(f"sqlite:///{path}")
+        except OperationalError as error:
+            raise _not_writable(error) from None
         except DatabaseError as error:
             raise StoreError(
                 f"{path}: not a ledger that can be opened ({type(error.orig).__name__}).",
@@ -203,13 +207,17 @@ class Ledger:
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         try:
-            with self.engine.begin() as connection:
+            with self.engine.execution_options(writes=True).begin() as connection:
                 yield connection
         except OperationalError as error:
-            raise StoreError(
-                f"The ledger cannot be written: {error.orig}.",
-                fix="Free some space, check that the folder may be written, and run the same command again.",
-            ) from None
+            raise _not_writable(error) from None
+
+
+def _not_writable(error: OperationalError) -> StoreError:
+    return StoreError(
+        f"The ledger cannot be written: {error.orig}.",
+        fix="Free some space, check that the folder may be written, and run the same command again.",
+    )
 
 
 def _run(row: Any) -> RunRow:
@@ -221,8 +229,10 @@ def _run(row: Any) -> RunRow:
 
 def _migrate(engine: Engine) -> None:
     with engine.begin() as connection:
-        known = inspect(connection).has_table(VERSION.name)
-        applied = connection.execute(select(VERSION.c.number)).scalar_one() if known else 0
+        if _applied(connection) == len(MIGRATIONS):
+            return
+    with engine.execution_options(writes=True).begin() as connection:
+        applied = _applied(connection)
         if applied > len(MIGRATIONS):
             raise StoreError(
                 f"The ledger has schema {applied}; this version of residency knows up to {len(MIGRATIONS)}.",
@@ -230,13 +240,17 @@ def _migrate(engine: Engine) -> None:
             )
         for migration in MIGRATIONS[applied:]:
             migration(connection)
-        if applied < len(MIGRATIONS):
-            connection.execute(VERSION.delete())
-            connection.execute(VERSION.insert().values(number=len(MIGRATIONS)))
+        connection.execute(VERSION.delete())
+        connection.execute(VERSION.insert().values(number=len(MIGRATIONS)))
+
+
+def _applied(connection: Connection) -> int:
+    known = inspect(connection).has_table(VERSION.name)
+    return connection.execute(select(VERSION.c.number)).scalar_one() if known else 0
 
 
 def _sqlite_pragmas(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA busy_timeout=10000")
+    cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()

@@ -62,6 +62,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from residency.errors import StoreError
 from residency.store.files import disk_errors, locked
 from residency.store.keys import KEY_BYTES, NONCE_BYTES, KeyWrapper
+from residency.store.sqlite import begin_explicitly
 
 FILE = "vault.sqlite"
 SCHEMA = 1
@@ -530,14 +531,13 @@ def lost_vault(folder: Path) -> StoreError:
 
 def _engine(path: Path) -> Engine:
     engine = create_engine(URL.create("sqlite", database=str(path)), hide_parameters=True)
+    begin_explicitly(engine)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _sqlite_pragmas)
-        event.listen(engine, "begin", _sqlite_begin)
     return engine
 
 
 def _sqlite_pragmas(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the driver would begin too late, after the first reads
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={int(1000 * BUSY_SECONDS)}")
     cursor.execute("PRAGMA journal_mode=WAL")
@@ -545,11 +545,6 @@ def _sqlite_pragmas(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA temp_store=MEMORY")  # no copies of pages in files outside the folder
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
-
-
-def _sqlite_begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 @contextmanager
