@@ -186,7 +186,8 @@ def _page(card: DataCard) -> Iterator[str]:
         yield from (f"| {reason} | {count:,} |" for reason, count in card.dropped.items())
     yield from ("", "## Who is held out", "", "| side | patients | documents |", "|---|---|---|")
     yield from (f"| {side} | {counts['patients']:,} | {counts['documents']:,} |" for side, counts in card.sides.items())
-    yield from (f"- {warning}" for warning in card.warnings)
+    if card.warnings:
+        yield from ("", *(f"- {warning}" for warning in card.warnings))
     yield from ("", "## Is it enough?", "", card.verdict)
     for task in card.tasks:
         yield from ("", f"### {task.task}", "")

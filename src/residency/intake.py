@@ -289,4 +289,4 @@ def _treatment(one: Treated) -> bytes:
 
 @lru_cache(maxsize=1)
 def _opened(folder: Path, key: bytes, vault_id: str) -> Vault:
-    return Vault.open(folder, LocalWrapper(key))
+    return Vault.open(folder, LocalWrapper(key), known=vault_id)

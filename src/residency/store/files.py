@@ -3,7 +3,8 @@
 In: a path and what to write. Out: the file, on disk, in one move.
 
 Covers: atomic replacement of a file, also of one behind a link; what can never be replaced (devices, folders); a full
-disk as a clear error; what a killed process left half written; content hashes of files and folders.
+disk as a clear error; what a killed process left half written; locks between processes; content hashes of files and
+folders.
 Does not cover: what the files mean.
 """
 
@@ -20,9 +21,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from residency.errors import StoreError
 
-IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
+IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 NAMED_BY = 40  # characters of a file's name in that of its temporary one, which may be no longer than a name can be
 WHY_NO_FILE = {
@@ -120,6 +123,21 @@ def _remove_stale(target: Path) -> None:
             pass  # a living process is at work on it
         finally:
             os.close(handle)
+
+
+@contextmanager
+def locked(path: Path, *, seconds: float, busy: str) -> Iterator[None]:
+    """Holds the lock file ``path``, which stays; StoreError ``busy`` if another process holds it ``seconds`` long."""
+    lock = FileLock(path, timeout=seconds, mode=0o600)
+    with disk_errors(path):
+        try:
+            lock.acquire()
+        except Timeout:
+            raise StoreError(busy, fix="Wait until it ends, then run the same command again.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def sync_folder(folder: Path) -> None:
