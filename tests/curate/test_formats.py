@@ -369,6 +369,14 @@ def test_a_bundle_gives_its_documents_and_passes_over_the_rest(tmp_path, kind):
     assert [(p.text, p.key, p.locator) for p in parts] == [(NOTE, "doc7", "entry 2")]
 
 
+@pytest.mark.parametrize("kind", [["DocumentReference"], {}, 7, None])
+def test_a_resource_of_a_torn_type_is_passed_over(tmp_path, kind):
+    entries = [{"resource": {"resourceType": kind}}, {"resource": fhir(attachment())}]
+    bundle = {"resourceType": "Bundle", "entry": entries}
+    assert texts(read_bytes(tmp_path, "a.json", json.dumps(bundle).encode())) == [NOTE]
+    assert reasons(read_bytes(tmp_path, "b.json", json.dumps({"resourceType": kind}).encode())) == ["no_text"]
+
+
 def test_a_single_resource_with_html_is_read(tmp_path):
     resource = fhir(attachment("<html><body><pre>a\nb</pre></body></html>", "text/html; charset=utf-8"))
     parts = read_bytes(tmp_path, "a.json", json.dumps(resource).encode())

@@ -100,3 +100,39 @@ def test_what_is_wrong_in_an_export_is_named(change, problem: str) -> None:
 def test_an_export_of_another_kind_is_refused() -> None:
     with pytest.raises(ProjectError, match="no list of tasks"):
         from_label_studio({"tasks": []}, {}, TASKS)
+
+
+def test_findings_are_sent_only_where_the_configuration_has_a_place_for_them() -> None:
+    [task] = to_label_studio([document(TEXT, finding(11, 17), diagnosis="A")], TASKS[:1])
+    named = {result["from_name"] for result in task["annotations"][0]["result"]}
+    config = ElementTree.fromstring(labelling_config(TASKS[:1], {"diagnose": ["A"]}))
+    assert named == {"diagnose"} and named <= {node.get("name") for node in config}
+
+
+def test_one_text_in_place_of_a_list_is_that_text() -> None:
+    [task] = to_label_studio([document(TEXT, summary="A girl.")], TASKS)
+    task["annotations"][0]["result"][0]["value"]["text"] = "Two girls."
+    [back] = from_label_studio([task], {"d-1": TEXT}, TASKS)
+    assert back.answers == {"summary": "Two girls."}
+
+
+def places(value, place=()):
+    """Every place in nested lists and dicts."""
+    yield place
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inner:
+        yield from places(one, (*place, key))
+
+
+@given(st.data())
+def test_an_export_that_is_torn_anywhere_is_read_or_refused_without_its_text(data: st.DataObject) -> None:
+    exported = list(to_label_studio([document(TEXT, finding(11, 17), diagnosis="A", summary="B")], TASKS))
+    *way, last = data.draw(st.sampled_from([place for place in places(exported) if place]))
+    holder = exported
+    for key in way:
+        holder = holder[key]
+    holder[last] = data.draw(st.sampled_from([None, 5, -1, True, "x", [], {}, [1], [[]], [None], {"a": 1}]))
+    try:
+        from_label_studio(exported, {"d-1": TEXT}, TASKS)
+    except ProjectError as error:
+        assert "ataxia" not in str(error)

@@ -35,10 +35,14 @@ class Annotation:
     answers: Mapping[str, str]  # task -> answer
 
 
+class _Torn(ValueError):
+    """A part of an export that is not what Label Studio writes; its message never holds text."""
+
+
 def labelling_config(tasks: Sequence[TaskSettings], labels: Mapping[str, Sequence[str]]) -> str:
     """The XML that Label Studio's project settings take. ``labels``: task -> closed set."""
     lines = ["<View>", f'  <Text name="{TEXT}" value="$text"/>']
-    if any(task.kind is TaskKind.EXTRACT for task in tasks):
+    if _marks_findings(tasks):
         lines.append(f'  <Labels name="{STATUS}" toName="{TEXT}">')
         lines += [f"    <Label value={quoteattr(status)}/>" for status in Status]
         lines.append("  </Labels>")
@@ -55,8 +59,9 @@ def labelling_config(tasks: Sequence[TaskSettings], labels: Mapping[str, Sequenc
 
 def to_label_studio(documents: Iterable[Document], tasks: Sequence[TaskSettings]) -> Iterator[dict[str, Any]]:
     """One task a document, with what is known of it as one annotation."""
+    marked = _marks_findings(tasks)
     for document in documents:
-        results = [*_finding_results(document), *_answer_results(document, tasks)]
+        results = [*(_finding_results(document) if marked else ()), *_answer_results(document, tasks)]
         annotation = {"completed_by": {"email": OURS}, "result": results}
         yield {
             "data": {"text": document.text, "document": document.id, "report": document.key},
@@ -79,15 +84,23 @@ def from_label_studio(exported: Any, texts: Mapping[str, str], tasks: Sequence[T
         if data.get("text") != texts[document]:
             problems.append(f"task {number}, document {document}: its text was changed since it was sent out")
             continue
-        for one in task.get("annotations") or ():
-            if not one.get("was_cancelled"):
-                annotations.append(_annotation(one, document, texts[document], tasks, f"task {number}", problems))
+        try:
+            for one in _objects(task, "annotations"):
+                if not one.get("was_cancelled"):
+                    annotations.append(_annotation(one, document, texts[document], tasks, f"task {number}", problems))
+        except _Torn as torn:
+            problems.append(f"task {number}: {torn}")
     if problems:
         shown = "; ".join(problems[:5])
         raise ProjectError(
             f"Label Studio: {len(problems)} problems: {shown}.", fix="Correct the export.", problems=tuple(problems)
         )
     return annotations
+
+
+def _marks_findings(tasks: Sequence[TaskSettings]) -> bool:
+    """Whether people are asked for findings; else the configuration has no place for them, and none are sent."""
+    return any(task.kind is TaskKind.EXTRACT for task in tasks)
 
 
 def _finding_results(document: Document) -> Iterator[dict[str, Any]]:
@@ -126,12 +139,14 @@ def _annotation(
     known = {task.name for task in tasks}
     regions: dict[str, dict[str, Any]] = {}
     answers: dict[str, str] = {}
-    for result in one.get("result") or ():
-        source, value = result.get("from_name"), result.get("value") or {}
+    for result in _objects(one, "result"):
+        source, value = str(result.get("from_name")), result.get("value") or {}
+        if not isinstance(value, dict):
+            raise _Torn("a value of a result is no object")
         if source in (STATUS, CONCEPT):
             regions.setdefault(str(result.get("id")), {})[source] = value
         elif source in known:
-            answers[source] = "\n".join(map(str, value.get("choices") or value.get("text") or ()))
+            answers[source] = "\n".join(_strings(value, "choices") or _strings(value, "text"))
         else:
             problems.append(f"{place}: a result of {source!r}, which no task is called")
     findings = [_finding(region, text, f"{place}, region {name}", problems) for name, region in regions.items()]
@@ -144,7 +159,7 @@ def _finding(region: Mapping[str, Any], text: str, place: str, problems: list[st
     if marked is None:
         problems.append(f"{place}: a concept without a marked region")
         return None
-    status = (marked.get("labels") or [""])[0]
+    status = (_strings(marked, "labels") or [""])[0]
     if status not in set(Status):
         problems.append(f"{place}: status {status!r}; expected one of {', '.join(Status)}")
         return None
@@ -152,8 +167,25 @@ def _finding(region: Mapping[str, Any], text: str, place: str, problems: list[st
     if start is None or end is None or start >= end:
         problems.append(f"{place}: does not lie within the text")
         return None
-    concept, _, label = " ".join(map(str, (region.get(CONCEPT) or {}).get("text") or ())).partition(" ")
+    concept, _, label = " ".join(_strings(region.get(CONCEPT) or {}, "text")).partition(" ")
     return Finding(concept=concept, label=label or text[start:end], status=Status(status), start=start, end=end)
+
+
+def _objects(holder: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """The list of objects of this name; an empty one where there is none."""
+    found = holder.get(name) or []
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise _Torn(f"{name} is no list of objects")
+    return found
+
+
+def _strings(value: Mapping[str, Any], name: str) -> list[str]:
+    """The texts of this name: Label Studio writes a list of them, and where there is one, sometimes only that."""
+    found = value.get(name) or []
+    listed = found if isinstance(found, list) else [found]
+    if not all(isinstance(one, str) for one in listed):
+        raise _Torn(f"{name} of a value is no list of texts")
+    return listed
 
 
 def _who(completed_by: Any) -> str:

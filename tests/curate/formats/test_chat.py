@@ -48,6 +48,7 @@ def test_prompts_tools_parts_and_history_are_there(read_bytes, outcomes):
         {"conversations": {}},
         {"instruction": ["x"], "output": "y"},
         {"instruction": "x", "output": "y", "history": ["z"]},
+        {"instruction": "x", "output": "y", "history": 5},
         {"other": 1},
     ],
 )

@@ -124,9 +124,10 @@ def _sharegpt(turn: Object) -> Turn:
 def _alpaca(row: Object) -> Iterator[Turn]:
     if row.get("system"):
         yield "System", _string(row["system"])
-    for pair in row.get("history") or []:
-        if not isinstance(pair, list) or len(pair) != 2:
-            raise _Broken("history is not a list of pairs")
+    history = row.get("history") or []
+    if not isinstance(history, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in history):
+        raise _Broken("history is not a list of pairs")
+    for pair in history:
         yield from zip(("User", "Assistant"), map(_string, pair), strict=True)
     asked = (_string(row.get(name)) for name in ("instruction", "input"))
     yield "User", "\n\n".join(filter(None, asked))

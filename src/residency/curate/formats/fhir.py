@@ -23,7 +23,7 @@ from residency.curate.formats.source import Part, Reading, SourceFile, Unreadabl
 
 Binaries = Mapping[str, Object]  # by every reference that leads to one
 
-_DOCUMENTS = {"DocumentReference", "DiagnosticReport"}
+_DOCUMENTS = ("DocumentReference", "DiagnosticReport")  # no set: a torn resource has a list for its type
 _LINES = (".ndjson", ".jsonl")
 _TEXT = "text/plain"
 
