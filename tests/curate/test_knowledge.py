@@ -91,6 +91,18 @@ def test_a_torn_table_is_an_error_with_its_place(tmp_path, content, message):
         read_knowledge(KnowledgeSettings(path="t.tsv"), tmp_path)
 
 
+@pytest.mark.parametrize(
+    "cell", ["PMID:7", "pmid:7", "PMID: 7 ", "PMID:1;PMID:7", "PMID:1, PMID:7", "PMID:1|PMID:7", "Clinic, Berlin"]
+)
+def test_a_held_out_group_is_recognized_however_the_table_writes_it(tmp_path, cell):
+    (tmp_path / "t.tsv").write_text(f"{HEADER}X\tHP:1\t\t{cell}\nX\tHP:2\t\tPMID:77\n", encoding="utf-8-sig")
+    known = read_knowledge(KnowledgeSettings(path="t.tsv"), tmp_path)
+    held_out = {"PMID:7", "CLINIC, BERLIN"}
+    with pytest.raises(ProjectError, match="1 of 2 lines"):
+        refuse_leaks([known], held_out)
+    assert [fact.concept for fact in known.without(held_out).facts] == ["HP:2"]
+
+
 @pytest.mark.parametrize("path", ["nowhere.tsv", "."])
 def test_a_missing_table_is_an_error_with_its_name(tmp_path, path):
     with pytest.raises(ProjectError, match="cannot be read"):

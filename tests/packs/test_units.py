@@ -63,10 +63,29 @@ def test_writing_units_twice_changes_nothing_and_numbers_stay(text):
     assert [c for c in once if c.isdigit()] == [c for c in text if c.isdigit()]
 
 
-@pytest.mark.parametrize("row", [{"written": "mg"}, {"written": "mg", "standard": "mg", "base": "g", "factor": "x"}])
+MG = {"written": "mg", "standard": "mg", "base": "g", "factor": "0.001"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"written": "mg"},
+        *({**MG, "factor": factor} for factor in ("x", "", "nan", "inf", "0", "-1")),
+        {**MG, "standard": ""},  # would delete the unit from every text
+        {**MG, "base": " "},
+    ],
+)
 def test_a_torn_row_is_an_error_with_its_spelling(row):
     with pytest.raises(ProjectError, match="'mg'"):
         read_units([row])
+
+
+def test_a_unit_with_two_meanings_is_an_error():
+    assert read_units([MG, MG]) == {"mg": Unit("mg", "g", 0.001)}
+    with pytest.raises(ProjectError, match=r"'mg' .* another meaning"):
+        read_units([MG, {**MG, "factor": "1"}])
+    with pytest.raises(ProjectError, match="''"):
+        read_units([{**MG, "written": ""}])
 
 
 def test_a_pack_without_units_has_none():

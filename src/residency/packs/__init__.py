@@ -3,15 +3,14 @@
 In: the name of a pack that ships with the package, or a folder.
 Out: a ``Pack``: its description and the paths of its data files.
 
-Covers: reading pack.yaml and checking that every file it names is there. Does not cover: what the files
-mean; terminology.py reads the concepts, units.py the units, curate/ the word lists.
+Covers: reading pack.yaml; the rows of its tables, each whole or an error with file and line. Does not cover: what the
+files mean; terminology.py reads the concepts, units.py the units, curate/ the word lists.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -20,7 +19,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from residency.errors import ProjectError
-from residency.settings import Settings, explain, fingerprint
+from residency.settings import Settings, explain, fingerprint, read_yaml
 
 
 class TerminologySource(Settings):
@@ -70,16 +69,50 @@ class Pack:
         """The absolute path of one of the pack's files; None where the pack has none."""
         return None if name is None else self.folder / name
 
-    def rows(self, name: str | None) -> Iterator[dict[str, str]]:
-        """The rows of one of the pack's tab-separated tables; lines that start with # are remarks. No name, no rows."""
+    def rows(
+        self, name: str | None, *columns: str, words: Mapping[str, Collection[str]] | None = None
+    ) -> Iterator[dict[str, str]]:
+        """The rows of one of the pack's tab-separated tables; lines that start with # are remarks. No name, no rows.
+
+        ``columns`` must be there; ``words`` are the values that a column may have. ProjectError names file and line.
+        """
         path = self.path(name)
         if path is None:
             return
         if not path.is_file():
             raise ProjectError(f"pack: its table {path.name} is missing.", fix="Correct the file's name in pack.yaml.")
-        with path.open(encoding="utf-8", newline="") as file:
-            lines = (line for line in file if not line.startswith("#"))
-            yield from csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as lines:
+                yield from _rows(path.name, lines, columns, words or {})
+        except UnicodeDecodeError:
+            raise ProjectError(
+                f"pack: its table {path.name} is no text in UTF-8.", fix="Save it as tab-separated text in UTF-8."
+            ) from None
+
+
+def _rows(
+    name: str, lines: Iterable[str], columns: Collection[str], words: Mapping[str, Collection[str]]
+) -> Iterator[dict[str, str]]:
+    numbered = ((number, line.rstrip("\r\n")) for number, line in enumerate(lines, 1))
+    rows = ((number, line.split("\t")) for number, line in numbered if line.strip() and not line.startswith("#"))
+    _, header = next(rows, (0, []))
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise ProjectError(
+            f"pack: its table {name} has no column {missing[0]!r}.", fix=f"It needs {', '.join(columns)}, between tabs."
+        )
+    for number, cells in rows:
+        if len(cells) != len(header):
+            problem = f"has {len(cells)} cells, the header has {len(header)}"
+            raise ProjectError(f"pack: {name} line {number} {problem}.", fix="Correct this line.")
+        row = dict(zip(header, cells, strict=True))
+        for column, known in words.items():
+            if row[column] not in known:
+                said = ", ".join(word or "nothing" for word in known)
+                raise ProjectError(
+                    f"pack: {name} line {number}: {column} is {row[column]!r}.", fix=f"It may be {said}."
+                )
+        yield row
 
 
 def pack_names() -> tuple[str, ...]:
@@ -99,7 +132,9 @@ def load_pack(name: str) -> Pack:
             fix=f"Use one of: {', '.join(pack_names())}.",
         )
     try:
-        settings = PackSettings.model_validate(yaml.safe_load(description.read_text(encoding="utf-8")))
+        settings = PackSettings.model_validate(read_yaml(description.read_text(encoding="utf-8")))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ProjectError(f"{description}: no YAML in UTF-8: {error}.", fix="Correct pack.yaml.") from None
     except ValidationError as error:
         problems = explain(error)
         raise ProjectError(

@@ -9,6 +9,7 @@ part ("mg/h" is not read as "mg"); converting what is written: a person who chec
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from functools import lru_cache
 from residency.errors import ProjectError
 from residency.packs import Pack
 
+COLUMNS = ("written", "standard", "base", "factor")  # of the table
 _NUMBER = r"(?<![\w.,])(?P<number>\d{1,7}(?:[.,]\d{1,6})?)(?P<blank>[ \u00a0]{0,2})"
 _LAST = r"(?![\w/%^µμ°]|-\w)"  # a longer word or unit begins here: nothing is read
 
@@ -79,18 +81,28 @@ def _folded(units: Mapping[str, Unit]) -> dict[str, Unit]:
 @lru_cache(maxsize=8)
 def load_units(pack: Pack) -> Units:
     """The pack's units."""
-    return Units(read_units(pack.rows(pack.settings.units)))
+    return Units(read_units(pack.rows(pack.settings.units, *COLUMNS)))
 
 
 def read_units(table: Iterable[Mapping[str, str]]) -> dict[str, Unit]:
-    """Units by spelling, from rows with the columns written, standard, base and factor. ProjectError names the row."""
+    """Units by spelling, from rows with ``COLUMNS``. ProjectError names the row."""
     units: dict[str, Unit] = {}
     for row in table:
-        try:
-            units[row["written"]] = Unit(row["standard"], row["base"], float(row["factor"]))
-        except (KeyError, TypeError, ValueError):
+        unit = _unit(row)
+        if unit is None or units.setdefault(row["written"], unit) != unit:
+            problem = "cannot be read" if unit is None else "is there before with another meaning"
             raise ProjectError(
-                f"pack: the row {row.get('written')!r} of the table of units cannot be read.",
-                fix="It needs written, standard, base and factor, a number, separated by tabs.",
-            ) from None
+                f"pack: the row {row.get('written')!r} of the table of units {problem}.",
+                fix="It needs written, standard, base and factor, a number above 0, separated by tabs.",
+            )
     return units
+
+
+def _unit(row: Mapping[str, str]) -> Unit | None:
+    """The unit of a row; None where the row lacks something: an empty standard would delete the unit from texts."""
+    written, standard, base, factor = ((row.get(column) or "").strip() for column in COLUMNS)
+    try:
+        number = float(factor)
+    except ValueError:
+        return None
+    return Unit(standard, base, number) if written and standard and base and 0 < number < math.inf else None

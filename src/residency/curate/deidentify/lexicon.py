@@ -258,7 +258,11 @@ def _phrases(terms: Iterable[str]) -> re.Pattern[str] | None:
 def _safe_terms(path: Path | None) -> set[str]:
     if path is None or not path.is_file():
         return set()
-    lines = (line.partition("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ProjectError(f"pack: {path.name} is no text in UTF-8.", fix="Save it as text in UTF-8.") from None
+    lines = (line.partition("#")[0].strip() for line in text.splitlines())
     return {line.casefold() for line in lines if line}
 
 

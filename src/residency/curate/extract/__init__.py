@@ -19,7 +19,7 @@ from typing import Literal
 
 from residency.curate.extract.lexicon import Lexicon, load_lexicon
 from residency.curate.extract.matcher import find_mentions
-from residency.curate.extract.status import Cues, read_cues, statuses
+from residency.curate.extract.status import DIRECTIONS, CueKind, Cues, read_cues, statuses
 from residency.curate.extract.tokens import tokenize
 from residency.curate.step import Step, Tools
 from residency.packs import Pack
@@ -39,7 +39,9 @@ class Reader:
 @lru_cache(maxsize=4)
 def load_reader(pack: Pack) -> Reader:
     """The reader of a pack; built once a process."""
-    return Reader(lexicon=load_lexicon(pack), cues=read_cues(pack.rows(pack.settings.status_cues)))
+    words = {"kind": tuple(CueKind), "direction": DIRECTIONS}
+    cues = read_cues(pack.rows(pack.settings.status_cues, "cue", *words, words=words))
+    return Reader(lexicon=load_lexicon(pack), cues=cues)
 
 
 def find(text: str, reader: Reader) -> tuple[Finding, ...]:

@@ -90,16 +90,17 @@ def load_lexicon(pack: Pack) -> Lexicon:
 def build_lexicon(pack: Pack, terminology: Terminology) -> Lexicon:
     """The lexicon of a pack over a terminology."""
     settings = pack.settings
-    short_forms = tuple(pack.rows(settings.abbreviations))
+    short_forms = tuple(pack.rows(settings.abbreviations, "abbreviation", "expansion", "context", "hpo_id"))
     expansions = _expansions(short_forms)
     names = _Names(terminology, expansions)
     names.add_terminology()
     for row in short_forms:
         if row["hpo_id"]:
             names.add_own(row["abbreviation"], row["hpo_id"], short=True)
-    for row in pack.rows(settings.synonyms):
-        names.add_own(row["name"], row["hpo_id"], status=row.get("status") or None)
-    classes = {strong(light(row["word"])): strong(light(row["stands_for"])) for row in pack.rows(settings.word_classes)}
+    for row in pack.rows(settings.synonyms, "name", "hpo_id", "status", words={"status": ("", *Status)}):
+        names.add_own(row["name"], row["hpo_id"].strip(), status=row["status"] or None)
+    equal = pack.rows(settings.word_classes, "word", "stands_for")
+    classes = {strong(light(row["word"])): strong(light(row["stands_for"])) for row in equal}
     loose = _loose(names.exact, classes, terminology)
     vocabulary = frozenset(word for key in names.exact for word in key.split())
     return Lexicon(

@@ -24,8 +24,11 @@ from residency.curate.extract.matcher import Mention
 from residency.curate.extract.runs import MEMO_WORDS
 from residency.curate.extract.tokens import SENTENCE_END, Tokens, tokenize
 from residency.curate.extract.typos import SHORTEST_TYPO, deletion_index, nearest
+from residency.errors import ProjectError
 from residency.packs.words import word_set
 from residency.records import Status
+
+DIRECTIONS = ("forward", "backward")  # of a cue: it speaks of what follows, or of what stands before
 
 # Words that may stand between a cue and its first finding, and between the findings of one list. Chosen by us
 # on the development reports, 2026-11-24; ConText uses six.
@@ -136,6 +139,10 @@ def read_cues(table: Iterable[Mapping[str, str]]) -> Cues:
     meanings: dict[tuple[str, ...], set[tuple[CueKind, str]]] = {}
     for row in table:
         phrase = tuple(word.lower() for word in tokenize(row["cue"]).raw)
+        if not phrase:
+            raise ProjectError(
+                f"pack: the cue {row['cue']!r} of the table of status cues has no word.", fix="Take the row out."
+            )
         meanings.setdefault(phrase, set()).add((CueKind(row["kind"]), row["direction"]))
     phrases: dict[str, list[tuple[tuple[str, ...], frozenset[tuple[CueKind, str]]]]] = {}
     for phrase in sorted(meanings, key=lambda p: (-len(p), p)):
