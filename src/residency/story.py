@@ -565,6 +565,7 @@ def score(iteration: Iteration) -> None:
             "settings": iteration.project.settings.evaluate.model_dump(mode="json"),
             "inputs": fingerprint([as_plain(p) for name in systems for p in iteration.predictions[name, task.name]]),
             "labels": iteration.labels[task.name],
+            "own": [file_sha256(file) for file in iteration.project.own_files(task)],
         }
         outcome = iteration.once(f"score {task.name}", identity, scoring(iteration, task, systems), EVALUATION_CODE)
         reused &= outcome.reused
@@ -583,6 +584,7 @@ def scoring(iteration: Iteration, task: TaskSettings, systems: Sequence[str]) ->
     common: dict[str, Any] = {
         "labels": iteration.labels[task.name],
         "find": iteration.finder,
+        "own": iteration.project.own_metrics(task),
         "draws": settings.evaluate.draws,
         "seed": settings.seed,
     }

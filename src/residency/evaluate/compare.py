@@ -15,7 +15,7 @@ far more cases. Rejected: McNemar's test where patients have several cases; it t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -39,7 +39,7 @@ from residency.evaluate.intervals import (
     mean_interval,
     wilson,
 )
-from residency.evaluate.metrics import METRICS, Find, align, tallies
+from residency.evaluate.metrics import NONE, Find, OwnMetric, align, metric_of, tallies
 from residency.records import Example, Prediction, TaskKind
 
 PERMUTATIONS = 10_000  # EVALUATION.md d2
@@ -102,6 +102,7 @@ def compare(
     margin: float = 0.0,
     labels: Sequence[str] = (),
     find: Find | None = None,
+    own: Mapping[str, OwnMetric] = NONE,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> list[Comparison]:
@@ -114,9 +115,9 @@ def compare(
     known: Sequence[str] = labels
     if examples[0].kind is TaskKind.CLASSIFY:
         known = sorted({*labels, *(str(p.value) for p in (*theirs, *others) if p.scored)})
-    of_candidate = tallies(examples, theirs, labels=known, find=find)
-    of_baseline = tallies(examples, others, labels=known, find=find)
-    chosen = metrics or [name for name in of_candidate if name in of_baseline and METRICS[name].ranks]
+    of_candidate = tallies(examples, theirs, labels=known, find=find, own=own)
+    of_baseline = tallies(examples, others, labels=known, find=find, own=own)
+    chosen = metrics or [name for name in of_candidate if name in of_baseline and metric_of(name).ranks]
     absent = [name for name in chosen if name not in of_candidate or name not in of_baseline]
     if absent:
         raise EvaluationError(
