@@ -7,7 +7,7 @@ DEMO ?= demo
 # One thread pool a process: the stages spread work themselves.
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help setup demo test test-all lint bench-deidentify bench-bulk bench-extract clean
+.PHONY: help setup demo test test-all lint bench-deidentify bench-bulk bench-extract bench-statistics clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -51,6 +51,9 @@ bench-bulk: setup ## seconds and memory of de-identifying many reports, by size 
 
 bench-extract: setup ## finding extraction, held out by patient and genre, and on published abstracts (DATA=folder)
 	$(BIN)/python bench/extract.py --reports $(DATA)/neurology/reports.jsonl --abstracts $(DATA)/hpo_gsc
+
+bench-statistics: setup ## do intervals, verdicts and calibration keep their promises? simulated, some minutes
+	$(BIN)/python bench/statistical_promises.py
 
 clean: ## remove what was installed and the demo
 	rm -rf $(VENV) $(DEMO)
