@@ -7,7 +7,7 @@ DEMO ?= demo
 # One thread pool a process: the stages spread work themselves.
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help setup demo test test-all lint bench-deidentify bench-bulk bench-extract bench-statistics clean
+.PHONY: help setup demo test test-all lint bench-deidentify bench-bulk bench-ingest bench-defects bench-extract bench-statistics clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -48,6 +48,12 @@ bench-deidentify: setup ## recall and precision of de-identification beside Pres
 
 bench-bulk: setup ## seconds and memory of de-identifying many reports, by size and processes (DATA=folder)
 	$(BIN)/python bench/bulk.py $(DATA)/neurology/reports.jsonl
+
+bench-ingest: setup ## every report of the raw files recovered, and equal where the manifest says so (DATA=folder)
+	$(BIN)/python bench/ingest.py $(DATA)
+
+bench-defects: setup ## what curation finds of planted defects; BULK="12500 50000": seconds and memory of many (DATA=folder)
+	$(BIN)/python bench/defects.py $(DATA)/neurology $(if $(BULK),--bulk $(BULK))
 
 bench-extract: setup ## finding extraction, held out by patient and genre, and on published abstracts (DATA=folder)
 	$(BIN)/python bench/extract.py --reports $(DATA)/neurology/reports.jsonl --abstracts $(DATA)/hpo_gsc

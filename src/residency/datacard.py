@@ -20,11 +20,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+from residency.curate.suspicions import Suspicion
 from residency.project import Project
 from residency.records import Document, Dropped, Example, Split, TaskKind
 from residency.settings import plain_data
 from residency.store.files import write_text
-from residency.story import Iteration, questions, recall
+from residency.story import DECONTAMINATE, LABEL_CHECK, Iteration, questions, recall
 
 ENOUGH = 10_000  # curated examples; the lower end of the recipe's range of 10,000 to 50,000
 LACKING_SHOWN = 10
@@ -71,6 +72,7 @@ class DataCard:
     steps: tuple[Mapping[str, Any], ...]
     tasks: tuple[TaskCount, ...]
     warnings: tuple[str, ...]  # of the split
+    suspicions: tuple[Suspicion, ...]  # labels worth a second look, the most suspicious first
 
     @property
     def verdict(self) -> str:
@@ -87,7 +89,7 @@ def describe_data(project: Project, *, enough: int = ENOUGH) -> DataCard:
     """The card of the data that the last run curated and split."""
     iteration = recall(project, until="split")
     documents, runs = iteration.documents, iteration.runs
-    steps = [step.step for step in project.settings.curate if step.step in runs]
+    steps = [step.step for step in project.settings.curate if step.step in runs] + [DECONTAMINATE]
     lengths = sorted(len(document.text.split()) for document in documents)
     dropped = Counter(f"{one.step}: {one.reason}" for step in steps for one in runs[step].read("dropped", Dropped))
     return DataCard(
@@ -105,6 +107,7 @@ def describe_data(project: Project, *, enough: int = ENOUGH) -> DataCard:
         steps=tuple({"step": step, **_flow(runs[step].facts)} for step in steps),
         tasks=tuple(_tasks(iteration, enough)),
         warnings=tuple(runs["split"].facts["warnings"]),
+        suspicions=tuple(runs[LABEL_CHECK].read("suspicions", Suspicion)),
     )
 
 
@@ -183,7 +186,8 @@ def _page(card: DataCard) -> Iterator[str]:
         yield from (f"| {reason} | {count:,} |" for reason, count in card.dropped.items())
     yield from ("", "## Who is held out", "", "| side | patients | documents |", "|---|---|---|")
     yield from (f"| {side} | {counts['patients']:,} | {counts['documents']:,} |" for side, counts in card.sides.items())
-    yield from (f"- {warning}" for warning in card.warnings)
+    if card.warnings:
+        yield from ("", *(f"- {warning}" for warning in card.warnings))
     yield from ("", "## Is it enough?", "", card.verdict)
     for task in card.tasks:
         yield from ("", f"### {task.task}", "")
@@ -195,3 +199,15 @@ def _page(card: DataCard) -> Iterator[str]:
             yield from (
                 f"| {c.label} | {c.patients:,} | {c.documents:,} | {c.examples:,} | {c.lacks:,} |" for c in task.classes
             )
+    likely = [one for one in card.suspicions if one.likely_wrong]
+    if likely:
+        yield from ("", "## Labels worth a second look", "")
+        yield "No verdicts: a rare course looks like a wrong label. Correct the label file where it is one."
+        yield from (
+            "",
+            "| report | label | suggested | speaks for it | speaks for the label |",
+            "|---|---|---|---|---|",
+        )
+        for one in likely:
+            for_it, against = "; ".join(one.speaks_for_suggested), "; ".join(one.speaks_for_label)
+            yield f"| {one.key} | {one.label} | {one.suggested} | {for_it} | {against} |"

@@ -21,7 +21,7 @@ from residency.curate.labelling import Vote, agreement
 from residency.errors import ProjectError
 from residency.project import Project
 from residency.records import TaskKind
-from residency.store.files import write_text
+from residency.store.files import why_no_file, writable_file, write_text
 from residency.story import recall
 from residency.tasks import write_findings_cell
 
@@ -38,23 +38,27 @@ class Imported:
 
 def export_tasks(project: Project, target: Path) -> tuple[int, Path]:
     """Writes the tasks to ``target`` and the labelling configuration beside it; how many, and where."""
+    place = writable_file(target)
+    config = target.with_suffix(".xml")
+    if writable_file(config) == place:
+        raise ProjectError(f"{target}: the labelling configuration goes there.", fix="Name a file that ends in .json.")
     iteration = recall(project, until="split")
     tasks = list(to_label_studio(iteration.documents, project.settings.tasks))
     write_text(target, json.dumps(tasks, ensure_ascii=False, indent=1) + "\n")
-    config = target.with_suffix(".xml")
     write_text(config, labelling_config(project.settings.tasks, iteration.labels))
     return len(tasks), config
 
 
 def import_annotations(project: Project, source: Path, target: Path) -> Imported:
     """Reads an export of Label Studio and writes it as a label file to ``target``."""
+    problem = why_no_file(source)
+    if problem:
+        raise ProjectError(f"{source}: {problem}.", fix="Name the JSON that Label Studio exported.")
+    if writable_file(target) == source.resolve():
+        raise ProjectError(f"{target}: the label file would replace the export.", fix="Name another file with -o.")
     try:
         exported = json.loads(source.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ProjectError(
-            f"{source}: there is no such file.", fix="Name the JSON that Label Studio exported."
-        ) from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ProjectError(f"{source}: cannot be read ({type(error).__name__}).", fix="Export as JSON.") from None
     documents = {document.id: document for document in recall(project, until="split").documents}
     texts = {name: document.text for name, document in documents.items()}

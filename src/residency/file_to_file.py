@@ -15,14 +15,15 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from residency.curate.deidentify import Deidentify, Evaluation, Policy, read_policy
+from residency.curate.deidentify import Deidentify, Evaluation, Policy, load_policy, read_policy
+from residency.curate.deidentify.evaluation import ALL
 from residency.curate.deidentify.evaluation import Tally as Identifiers
+from residency.curate.deidentify.policy import NAMES
 from residency.curate.deidentify.surrogates import derived_pseudonym
 from residency.curate.extract import find, load_reader
 from residency.curate.extract.evaluation import Scores, scores
@@ -35,6 +36,7 @@ from residency.records import Document, Finding, Source, Status
 from residency.run.pool import spread
 from residency.run.progress import Progress
 from residency.settings import explain
+from residency.store.files import why_no_file, writable_file
 from residency.store.jsonl import Index, check_spans, index_lines, ordered_lines, read_at, refuse_problems
 from residency.store.keys import key_path, project_key
 
@@ -42,6 +44,8 @@ KEY = "deidentify"  # name of the key of files that belong to no project
 DOCUMENTS_AT_ONCE = 32  # handed to a worker; more save nothing, fewer cost messages
 PHI = "phi"  # key of the known identifiers in a file to evaluate against
 EACH_ALONE = ""  # no key: records that are not read together
+LONGEST_POLICY = 100_000  # characters of a policy's file; what is longer is another file
+LONGEST_SHOWN = 80  # characters of a policy's name in an error
 
 Group = tuple[tuple[int, ...], tuple[int, ...]]  # one patient: numbers of the lines, and where they begin in the file
 
@@ -72,7 +76,7 @@ def deidentify_file(
     """Every record with its new ``text`` and with ``spans`` on the old one; ``patient`` becomes a pseudonym."""
     index = _index(source, options, target=target)
     key = project_key(KEY, known_fingerprint=None)
-    work = _DeidentifyGroups(source, settings, options.pack, key, secrets.token_bytes(len(key)))
+    work = _DeidentifyGroups(index.path, settings, options.pack, key, secrets.token_bytes(len(key)))
     replaced: Counter[str] = Counter()
     for record in _transform(index, target, work, options, "deidentify", progress):
         replaced.update(span["label"] for span in record["spans"])
@@ -81,12 +85,14 @@ def deidentify_file(
     )
 
 
-def evaluate_deidentified(source: Path, settings: Deidentify, options: Options, progress: Progress) -> Evaluation:
-    """Recall and precision on records with known identifiers (``phi``: start, end, label)."""
-    check = partial(check_spans, key=PHI, names=("label", "type"))
-    index = _index(source, options, check=check)
+def evaluate_deidentified(
+    source: Path, settings: Deidentify, options: Options, progress: Progress, *, target: Path | None = None
+) -> Evaluation:
+    """Recall and precision on records with known identifiers (``phi``: start, end, label). ``target``: where the
+    caller will write them; refused before the work where that cannot be."""
+    index = _index(source, options, target=target, check=_check_identifiers)
     whole = Identifiers()
-    for tally in _measure(index, _EvaluateGroups(source, settings, options.pack), options, progress):
+    for tally in _measure(index, _EvaluateGroups(index.path, settings, options.pack), options, progress):
         whole.merge(tally)
     return whole.evaluation()
 
@@ -104,37 +110,51 @@ def extract_file(source: Path, target: Path, options: Options, progress: Progres
     """Every record with ``findings``: start, end, concept, label, status."""
     index = _index(source, options, target=target, group=EACH_ALONE)
     found: Counter[str] = Counter()
-    for record in _transform(index, target, _ExtractRecords(source, options.pack), options, "extract", progress):
+    for record in _transform(index, target, _ExtractRecords(index.path, options.pack), options, "extract", progress):
         found.update(finding["status"] for finding in record["findings"])
     return Extracted(len(index), index.problems, dict(found.most_common()))
 
 
-def evaluate_extracted(source: Path, options: Options, progress: Progress) -> Scores:
-    """F1 and status accuracy on records with known ``findings`` (concept or hpo_id, status, start, end)."""
-    index = _index(source, options, group=EACH_ALONE, check=_check_findings)
+def evaluate_extracted(source: Path, options: Options, progress: Progress, *, target: Path | None = None) -> Scores:
+    """F1 and status accuracy on records with known ``findings`` (concept or hpo_id, status, start, end). ``target``
+    as for ``evaluate_deidentified``."""
+    index = _index(source, options, target=target, group=EACH_ALONE, check=_check_findings)
     whole = Findings()
-    for tally in _measure(index, _EvaluateRecords(source, options.pack), options, progress):
+    for tally in _measure(index, _EvaluateRecords(index.path, options.pack), options, progress):
         whole.merge(tally)
     return scores(whole)
 
 
 def policy_from(written: str) -> Policy:
-    """A policy from its name or from a file; a ProjectError lists what is wrong with it."""
+    """A policy from its name or from a file; a ProjectError lists what is wrong with it. A wrong file may be a record:
+    no value that stands in it is repeated."""
+    if written in NAMES:
+        return load_policy(written)
     file = Path(written)
-    if not file.suffix and not file.exists():
-        text, place = written, "--policy"
-    else:
-        try:
-            text, place = file.read_text(encoding="utf-8"), str(file)
-        except (OSError, UnicodeDecodeError) as error:
-            raise ProjectError(f"{file}: cannot be read ({type(error).__name__}).", fix="Name a YAML file.") from None
+    problem = why_no_file(file)
+    if problem:
+        raise ProjectError(
+            f"--policy {written[:LONGEST_SHOWN]}: no policy has this name, and as a file it cannot be read: {problem}.",
+            fix=f"Use {', '.join(NAMES)}, or name a YAML file.",
+        )
     try:
+        text = _beginning(file)
         return read_policy(text)
     except ValidationError as error:
-        problems = explain(error)
-        raise ProjectError(f"{place}: {'; '.join(problems)}.", fix="Correct it.", problems=problems) from None
+        problems = explain(error, values=False)
+        raise ProjectError(f"{file}: {'; '.join(problems)}.", fix="Correct it.", problems=problems) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ProjectError(f"{file}: cannot be read ({type(error).__name__}).", fix="Name a YAML file.") from None
     except ValueError as error:
-        raise ProjectError(f"{place}: {error}.", fix="Use a named policy, or settings based_on one.") from None
+        raise ProjectError(f"{file}: {error}.", fix="Use a named policy, or settings based_on one.") from None
+
+
+def _beginning(file: Path) -> str:
+    with file.open(encoding="utf-8") as stream:
+        text = stream.read(LONGEST_POLICY + 1)
+    if len(text) > LONGEST_POLICY:
+        raise ValueError("too long for a policy")
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,10 +244,18 @@ def _plain_finding(finding: Finding) -> dict[str, Any]:
     return {**place, "concept": finding.concept, "label": finding.label, "status": finding.status.value}
 
 
+def _check_identifiers(record: dict[str, Any]) -> None:
+    check_spans(record, PHI, names=("label", "type"))
+    if any(ALL in (span.get("label"), span.get("type")) for span in record[PHI]):
+        raise ValueError(f"{PHI} holds the class {ALL}, which stands for all of them together")
+    if record.get("findings") is not None:
+        check_spans(record, "findings", names=(), unplaced=True)
+
+
 def _check_findings(record: dict[str, Any]) -> None:
     check_spans(record, "findings", names=("concept", "hpo_id"), unplaced=True)
     for number, finding in enumerate(record["findings"]):
-        if finding.get("status") not in set(Status):
+        if finding.get("status") not in list(Status):
             raise ValueError(f"findings[{number}] has no status of {', '.join(Status)}")
 
 
@@ -262,7 +290,7 @@ def _index(
     group: str = "patient",
     check: Callable[[dict[str, Any]], None] | None = None,
 ) -> Index:
-    if target is not None and target.exists() and target.resolve() == source.resolve():
+    if target is not None and writable_file(target).exists() and not why_no_file(source) and target.samefile(source):
         raise ProjectError(f"{target}: the output would replace the input.", fix="Name another file with -o.")
     index = index_lines(source, group=group, check=check)
     if not options.skip_bad:

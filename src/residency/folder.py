@@ -9,7 +9,6 @@ Does not cover: running (story.py).
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,8 +23,7 @@ from residency.errors import ProjectError, ResidencyError
 from residency.packs import load_pack, pack_names
 from residency.project import IDENTITY_FILE, PROJECT_FILE, Project
 from residency.records import Document
-from residency.settings import fingerprint
-from residency.store.files import write_text
+from residency.store.identity import own_identity
 from residency.store.keys import keep_key, key_fingerprint
 from residency.story import label_problems, raw_documents
 
@@ -69,9 +67,10 @@ def _demo_folder(name: str) -> Path:
 def _give_public_key(folder: Path, demo: str) -> None:
     """A demo's identifiers are invented: its key is no secret, and so its numbers are the same on every machine."""
     key = hashlib.sha256(f"residency demo {demo}".encode()).digest()
-    identity = fingerprint({"demo": demo, "folder": str(folder.resolve())})
-    keep_key(identity, key)
-    write_text(folder / IDENTITY_FILE, json.dumps({"id": identity, "key": key_fingerprint(key)}) + "\n")
+    file = folder / IDENTITY_FILE
+    with own_identity(folder, file) as identity:
+        keep_key(identity.id, key)
+        identity.write(file, key=key_fingerprint(key))
 
 
 @dataclass(frozen=True, slots=True)

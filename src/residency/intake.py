@@ -36,6 +36,7 @@ from residency.curate.deidentify.audit import (
 )
 from residency.curate.deidentify.feedback import DOUBTFUL, Feedback
 from residency.curate.deidentify.labels import Identifier
+from residency.curate.ingest import MENDED
 from residency.curate.step import Tools
 from residency.packs import load_pack
 from residency.records import Document, Dropped, Span
@@ -102,6 +103,7 @@ def deidentify_inbox(
             for document in one.documents:
                 documents.add(document)
                 facts["changed"] += bool(document.spans)
+                facts["mended"] += MENDED in document.meta
             for suspect in one.suspects:
                 suspects.add(suspect)
             facts["doubtful"] += one.doubtful
@@ -117,6 +119,7 @@ def deidentify_inbox(
         dropped=facts["dropped"],
         changed=facts["changed"],
         unreadable=facts["unreadable"],
+        mended=facts["mended"],
         doubtful=facts["doubtful"],
         found=dict(found.most_common()),
         audit=summary(suspected, documents.count),
@@ -286,4 +289,4 @@ def _treatment(one: Treated) -> bytes:
 
 @lru_cache(maxsize=1)
 def _opened(folder: Path, key: bytes, vault_id: str) -> Vault:
-    return Vault.open(folder, LocalWrapper(key))
+    return Vault.open(folder, LocalWrapper(key), known=vault_id)

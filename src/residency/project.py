@@ -8,7 +8,6 @@ the key that must be the one that earlier runs used, a new key. Does not cover: 
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,9 +25,10 @@ from residency.curate.deidentify import Deidentify
 from residency.curate.examples import Prompt
 from residency.curate.extract import ExtractFindings
 from residency.curate.ingest import SourceSettings
+from residency.curate.knowledge import KnowledgeSettings
 from residency.curate.labels import LabelSettings
 from residency.curate.split import SplitSettings
-from residency.errors import ProjectError, StoreError
+from residency.errors import ProjectError
 from residency.evaluate import metrics
 from residency.evaluate.baselines import BASELINES
 from residency.evaluate.gate import GateSettings
@@ -37,11 +37,11 @@ from residency.evaluate.metrics.own import OwnMetric, load_own, own_file, own_na
 from residency.evaluate.run import EvaluateSettings
 from residency.packs import Pack, load_pack
 from residency.records import TaskKind
-from residency.settings import Settings, explain, fingerprint, read_yaml
-from residency.store.files import write_text
+from residency.settings import Settings, explain, read_yaml
+from residency.store.identity import own_identity
 from residency.store.keys import LocalWrapper, key_fingerprint, key_rotation, project_key
 from residency.store.runs import Workspace
-from residency.store.vault import Vault
+from residency.store.vault import Vault, lost_vault
 from residency.tasks import TaskSettings
 from residency.tune.lora import Recipe
 
@@ -64,6 +64,9 @@ class ProjectSettings(Settings):
     curate: tuple[CurationStep, ...] = Field(min_length=1, description="curation steps, in order")
     augment: Augment | None = Field(default=None, description="write training texts differently; none if left out")
     split: SplitSettings = Field(default=SplitSettings(), description="who is trained on, who is held out")
+    knowledge: tuple[KnowledgeSettings, ...] = Field(
+        default=(), description="tables of which findings go with which label; they help to rank candidates"
+    )
     tasks: tuple[TaskSettings, ...] = Field(min_length=1, description="what the specialist does")
     base: str = Field(default="embedded", description="base model: embedded, or a local model folder")
     template: str | None = Field(default=None, description="chat template, for a base that the catalogue does not know")
@@ -161,28 +164,30 @@ class Project:
 
     @cached_property
     def vault(self) -> Vault:
-        """Raw text and what links it to people, encrypted; made on first use."""
-        folder = self.root / VAULT_FOLDER
-        # A new vault's surrogates are keyed from the project key, so that the demo's are the same on every machine.
-        return Vault.open(folder, LocalWrapper(self.key), first_surrogate_key=self.key)
+        """Raw text and what links it to people, encrypted; made on first use, and never made a second time."""
+        folder, file, key = self.root / VAULT_FOLDER, self.root / IDENTITY_FILE, self.key
+        with own_identity(self.root, file) as known:
+            # A new vault's surrogates are keyed from the project key, so that the demo's are the same on every machine.
+            vault = Vault.open(folder, LocalWrapper(key), known=known.vault, first_surrogate_key=key)
+            if known.vault is None:
+                known.write(file, vault=vault.id)
+        # An older copy of the vault may have been put back: it must not know again whom it has forgotten since.
+        forgotten = self.workspace.ledger.forgotten()
+        for pseudonym in forgotten.intersection(vault.patients() if forgotten else ()):
+            vault.forget(pseudonym)
+        return vault
 
     @cached_property
     def key(self) -> bytes:
         """The project's secret key; refused where it is not the one that earlier runs used."""
-        identity = self.root / IDENTITY_FILE
-        try:
-            known = (
-                json.loads(identity.read_text()) if identity.exists() else {"id": fingerprint({"root": str(self.root)})}
-            )
-            sealed_with = Vault.fingerprint_at(self.root / VAULT_FOLDER) or known.get("key")
-            key = project_key(known["id"], known_fingerprint=sealed_with)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise StoreError(
-                f"{identity}: damaged; it says which key belongs to this project.",
-                fix="Put back a copy; or delete .residency, if everything that was made may be made anew.",
-            ) from None
-        if "key" not in known:
-            write_text(identity, json.dumps(known | {"key": key_fingerprint(key)}) + "\n")
+        folder, file = self.root / VAULT_FOLDER, self.root / IDENTITY_FILE
+        with own_identity(self.root, file) as known:
+            sealed_with = Vault.fingerprint_at(folder)
+            if sealed_with is None and (known.vault is not None or self.workspace.ledger.used()):
+                raise lost_vault(folder)
+            key = project_key(known.id, known_fingerprint=sealed_with or known.key)
+            if known.key is None:
+                known.write(file, key=key_fingerprint(key))
         return key
 
     def task(self, name: str) -> TaskSettings:
@@ -202,13 +207,12 @@ class Project:
 
 def rotate_project_key(project: Project) -> tuple[int, str]:
     """Seals the vault with a new key; how many keys were sealed, and what is left to do by hand."""
-    identity = project.root / IDENTITY_FILE
-    vault = project.vault
-    known = json.loads(identity.read_text())
+    vault, file = project.vault, project.root / IDENTITY_FILE
     with (
         project.workspace.alone(),
-        key_rotation(known["id"], known=lambda: Vault.fingerprint_at(vault.path.parent)) as keys,
+        own_identity(project.root, file) as known,
+        key_rotation(known.id, known=lambda: Vault.fingerprint_at(vault.path.parent)) as keys,
     ):
         count = vault.rotate(LocalWrapper(keys.new))
-        write_text(identity, json.dumps({**known, "key": key_fingerprint(keys.new)}) + "\n")
+        known.write(file, key=key_fingerprint(keys.new))
     return count, keys.next_step

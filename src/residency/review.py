@@ -206,6 +206,8 @@ def decide(project: Project, subject: str, verdict: str, *, who: str, why: str =
     """Appends a person's decision."""
     if not who.strip():
         raise ProjectError("A decision needs a name.", fix="Give yours with --who.")
+    if not who.isprintable():  # it is shown to others, in terminals too
+        raise ProjectError("A name is one line of characters that can be printed.", fix="Give yours with --who.")
     when = datetime.now(UTC).isoformat(timespec="microseconds")
     decision = Decision(
         id=record_id("v", subject=subject, who=who, when=when, verdict=verdict, why=why),

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")  # of a setting
 
 
 class Settings(BaseModel):
@@ -48,9 +51,13 @@ class _StrictLoader(yaml.SafeLoader):
 def _mapping_without_repeats(loader: _StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[str] = set()
     for key, _ in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise yaml.constructor.ConstructorError(
+                problem="the name of a setting is a list or mapping", problem_mark=key.start_mark
+            )
         if key.value in seen:
             raise yaml.constructor.ConstructorError(
-                problem=f"the setting {key.value!r} stands twice", problem_mark=key.start_mark
+                problem=f"the setting {_named(key.value)!r} stands twice", problem_mark=key.start_mark
             )
         seen.add(key.value)
     loader.flatten_mapping(node)
@@ -62,13 +69,19 @@ _StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _m
 
 def read_yaml(text: str) -> Any:
     """Plain data from YAML; a yaml.YAMLError says where and what is wrong, a repeated key included."""
-    return yaml.load(text, Loader=_StrictLoader)  # a SafeLoader: plain data only
+    try:
+        return yaml.load(text, Loader=_StrictLoader)  # a SafeLoader: plain data only
+    except RecursionError:
+        raise yaml.constructor.ConstructorError(problem="nested too deeply") from None
+    except (ValueError, TypeError, KeyError, AttributeError):  # the loader's own, for 2023-02-30 or "!!bool 5"
+        raise yaml.constructor.ConstructorError(problem="a date, number or tag that YAML does not allow") from None
 
 
-def explain(error: ValidationError) -> tuple[str, ...]:
-    """Every problem of a settings file as one line: path, value, expectation."""
+def explain(error: ValidationError, *, values: bool = True) -> tuple[str, ...]:
+    """Every problem of a settings file as one line: path, value, expectation. ``values``: False leaves the value out,
+    for a file that may be another than was meant."""
     problems = error.errors()
-    return tuple(_explain_one(problem) for problem in problems if not _follows(problem, problems))
+    return tuple(_explain_one(problem, values) for problem in problems if not _follows(problem, problems))
 
 
 def _follows(problem: Any, problems: Any) -> bool:
@@ -78,14 +91,14 @@ def _follows(problem: Any, problems: Any) -> bool:
     return problem["type"] == "too_short" and any(loc[: len(place)] == place for loc in inside)
 
 
-def _explain_one(problem: Any) -> str:
+def _explain_one(problem: Any, values: bool) -> str:
     place = _path(problem["loc"])
     if problem["type"] == "extra_forbidden":
         return f"{place}: unknown setting"
     if problem["type"] == "missing":
         return f"{place}: missing"
     value = problem.get("input")
-    shown = f" (is {value!r})" if isinstance(value, str | int | float | bool) else ""
+    shown = f" (is {value!r})" if values and isinstance(value, str | int | float | bool) else ""
     if problem["type"] in ("model_type", "dict_type"):
         return f"{place}{shown}: expected settings, written as 'name: value'"
     if problem["type"] in ("tuple_type", "list_type"):
@@ -96,5 +109,10 @@ def _explain_one(problem: Any) -> str:
 def _path(location: tuple[Any, ...]) -> str:
     path = ""
     for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+        path += f"[{part}]" if isinstance(part, int) else f".{_named(str(part))}" if path else _named(str(part))
     return path or "(top of the file)"
+
+
+def _named(written: str) -> str:
+    """What a person wrote as the name of a setting; not shown where it looks like none, but like a record."""
+    return written if _NAME.fullmatch(written) else "(not shown)"

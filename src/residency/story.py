@@ -23,6 +23,7 @@ from residency.account import Told, account
 from residency.curate.answers import answer_problems
 from residency.curate.augment import augment
 from residency.curate.candidates import Ranking, rank_candidates
+from residency.curate.decontaminate import contamination
 from residency.curate.deidentify import Deidentify
 from residency.curate.deidentify.feedback import Feedback, feedback, judged_places
 from residency.curate.deidentify.policy import LIMITS
@@ -30,9 +31,11 @@ from residency.curate.deidentify.recall import Standing
 from residency.curate.examples import Question, label_set, make_examples
 from residency.curate.extract import find, load_reader
 from residency.curate.ingest import count_files, find_files, ingest
+from residency.curate.knowledge import HeldOut, Knowledge, held_out_groups, read_knowledge, refuse_leaks
 from residency.curate.labels import read_labels
 from residency.curate.split import split_patients
 from residency.curate.step import Step, Tools
+from residency.curate.suspicions import Suspicion, suspicious_labels
 from residency.errors import GateRefused, ProjectError
 from residency.evaluate import metrics
 from residency.evaluate.assessment import Assess, in_slices
@@ -82,6 +85,7 @@ if TYPE_CHECKING:
     from residency.tune.engine import Tick
 
 TRAINED = "patients"  # a fact of a training run: the pseudonyms that it saw
+DECONTAMINATE, LABEL_CHECK = "decontaminate", "label_check"  # runs of the stage split
 SHOWN = 5  # problems named in a sentence; all are listed below it
 
 
@@ -255,7 +259,7 @@ def curate(iteration: Iteration) -> None:
     outcome = iteration.runs[project.settings.deidentify.step]
     for step in project.settings.curate[1:]:
         inputs = outcome.ref("documents")
-        documents = partial(outcome.read, "documents", Document)
+        documents = partial(outcome.stream, "documents", Document)
         iteration.progress.begin(step.step, inputs.count)
         identity = {"settings": step.model_dump(mode="json"), "inputs": inputs.hash, "pack": project.pack.fingerprint()}
         outcome = iteration.once(step.step, identity, curation(iteration, step, documents), CURATION_CODE)
@@ -302,27 +306,34 @@ def curation(
     )
 
     def work(run: ActiveRun) -> None:
-        came: dict[str, int] = {}  # document id -> hash of the text that came in
+        incoming = _Incoming(documents)
         changed = 0
         with run.writer("documents", Document) as kept, run.writer("dropped", Dropped) as dropped:
-
-            def incoming() -> Iterator[Document]:
-                for record in documents():
-                    came[record.id] = hash(record.text)
-                    yield record
-
-            for record in step(incoming(), tools):
+            for record in step(incoming, tools):
                 iteration.progress.advance()
                 if isinstance(record, Dropped):
                     dropped.add(record)
                 else:
                     # A step that edits a text gives it a new id and names the old one as its parent.
-                    original = record.id if record.id in came else record.parents[0]
-                    changed += hash(record.text) != came[original]
+                    original = record.id if record.id in incoming.came else record.parents[0]
+                    changed += hash(record.text) != incoming.came[original]
                     kept.add(record)
-        run.facts.update(came=len(came), kept=kept.count, dropped=dropped.count, changed=changed, unreadable=0)
+        run.facts.update(came=len(incoming.came), kept=kept.count, dropped=dropped.count, changed=changed, unreadable=0)
 
     return work
+
+
+@dataclass
+class _Incoming:
+    """What a step is handed: read from the artifact as often as the step asks, the texts' hashes remembered."""
+
+    read: Callable[[], Iterable[Document]]
+    came: dict[str, int] = field(default_factory=dict)  # document id -> hash of the text that came in
+
+    def __iter__(self) -> Iterator[Document]:
+        for document in self.read():
+            self.came[document.id] = hash(document.text)
+            yield document
 
 
 # --- release ----------------------------------------------------------------------------------------------------
@@ -373,17 +384,57 @@ def split(iteration: Iteration) -> None:
     }
     outcome = iteration.once("split", identity, work, CURATION_CODE)
     iteration.split_of = {a.patient: a.split for a in outcome.read("assignments", Assignment)}
+    sizes = Counter(iteration.split_of.values())
+    dealt = ", ".join(f"{sizes[side]} {side}" for side in Split)
+    iteration.progress.end(f"{dealt}; {outcome.hash('assignments')[:12]}", reused=outcome.reused)
+    decontaminate(iteration)
+    doubt_labels(iteration)
     iteration.labels = {task.name: label_set(documents, task, iteration.split_of) for task in settings.tasks}
     for task in settings.tasks:
         if task.kind is TaskKind.CLASSIFY:
             iteration.candidates[task.name] = differential(iteration, task)
-    sizes = Counter(iteration.split_of.values())
-    iteration.progress.end(", ".join(f"{sizes[side]} {side}" for side in Split), reused=outcome.reused)
     warnings = outcome.facts["warnings"]
     for warning in warnings[:SHOWN]:
         iteration.progress.say(f"    note: {warning}")
     if len(warnings) > SHOWN:
         iteration.progress.say(f"    and {len(warnings) - SHOWN} notes more, in the report")
+
+
+def decontaminate(iteration: Iteration) -> None:
+    """Copies of what is held out leave the side that is less protected: training first, the test set never."""
+    settings = iteration.project.settings.split
+    documents = iteration.documents
+    side_of = {document.id: iteration.split_of[document.patient] for document in documents}
+    iteration.progress.begin("decontaminate")
+
+    def work(run: ActiveRun) -> None:
+        found = contamination(documents, side_of, by=settings.by)
+        run.write("dropped", Dropped, found.dropped)
+        run.facts.update(
+            came=len(documents), kept=len(found.clean), dropped=len(found.dropped), changed=0, unreadable=0,
+            violations=dict(Counter(violation.kind for violation in found.violations)),
+        )  # fmt: skip
+
+    identity = {"inputs": fingerprint(sorted(side_of.items())), "data": iteration.data, "by": settings.by}
+    outcome = iteration.once(DECONTAMINATE, identity, work, CURATION_CODE)
+    gone = {dropped.id for dropped in outcome.read("dropped", Dropped)}
+    iteration.documents = [document for document in documents if document.id not in gone]
+    iteration.progress.end(_flow(outcome), reused=outcome.reused)
+
+
+def doubt_labels(iteration: Iteration) -> None:
+    """Labels that the other documents speak against are listed for a second look; none is changed."""
+    iteration.progress.begin("label check")
+    columns = [task.answer for task in iteration.project.settings.tasks if task.kind is TaskKind.CLASSIFY]
+
+    def work(run: ActiveRun) -> None:
+        found = {column: suspicious_labels(iteration.documents, column) for column in columns}
+        run.write("suspicions", Suspicion, chain.from_iterable(one.listed for one in found.values()))
+        run.facts["likely_wrong"] = sum(one.likely_wrong for one in found.values())
+
+    documents = fingerprint([as_plain(document) for document in iteration.documents])
+    outcome = iteration.once(LABEL_CHECK, {"inputs": documents, "columns": columns}, work, CURATION_CODE)
+    iteration.progress.end(f"{outcome.facts['likely_wrong']} labels are worth a second look", reused=outcome.reused)
 
 
 def differential(iteration: Iteration, task: TaskSettings) -> dict[str, Ranking]:
@@ -394,7 +445,20 @@ def differential(iteration: Iteration, task: TaskSettings) -> dict[str, Ranking]
         for document in iteration.documents
         if document.patient in trained and document.answers.get(task.answer)
     }
-    return rank_candidates(iteration.documents, label_of, iteration.labels[task.name])
+    labels = iteration.labels[task.name]
+    known = [fact for source in knowledge(iteration) for fact in source.about(labels).facts]
+    return rank_candidates(iteration.documents, label_of, labels, known)
+
+
+def knowledge(iteration: Iteration) -> list[Knowledge]:
+    """What the project adds from outside; nothing of it descends from a publication or site that is held out."""
+    held_out = held_out_groups(iteration.documents, iteration.split_of)
+    sources: list[Knowledge] = []
+    for settings in iteration.project.settings.knowledge:
+        source = read_knowledge(settings, iteration.project.root)
+        sources.append(source.without(held_out) if settings.held_out is HeldOut.LEAVE_OUT else source)
+    refuse_leaks(sources, held_out)
+    return sources
 
 
 def questions(iteration: Iteration, task: TaskSettings, *sides: Split, instruct: bool = False) -> list[Example]:
@@ -693,7 +757,7 @@ def told(iteration: Iteration) -> Told:
         curation=steps,
         files=count_files(settings.sources, project.root),
         documents=iteration.documents,
-        dropped=list(chain.from_iterable(iteration.runs[step].read("dropped", Dropped) for step in steps)),
+        dropped=[d for step in (*steps, DECONTAMINATE) for d in iteration.runs[step].read("dropped", Dropped)],
         split_of=iteration.split_of,
         adapter=load_card(iteration.runs["tune"].folder("adapter")),
         test={task.name: questions(iteration, task, Split.TEST) for task in settings.tasks},
@@ -754,6 +818,8 @@ def inbox_fingerprint(project: Project) -> str:
 def _flow(outcome: Outcome) -> str:
     facts = outcome.facts
     unreadable = f"{facts['unreadable']} files or rows gave no text; " if facts["unreadable"] else ""
+    mended = f"; broken characters replaced in {facts['mended']}" if facts.get("mended") else ""
     return (
         f"{unreadable}{facts['came']} in, {facts['kept']} out, {facts['dropped']} dropped, {facts['changed']} changed"
+        f"{mended}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -15,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from residency.cli import app
+from residency.cli.deidentify import step
 from residency.curate.deidentify import Deidentify
 from residency.errors import ProjectError, RecordError, StoreError
 from residency.file_to_file import Options, deidentify_file, extract_file, policy_from
@@ -107,6 +109,12 @@ def test_a_patient_called_zero_is_a_patient(tmp_path: Path) -> None:
     assert one["patient"] == two["patient"] and str(one["patient"]).startswith("p-")
 
 
+def test_patients_and_ids_with_halves_of_characters_come_through(tmp_path: Path) -> None:
+    records = [{"id": "\ud800", "text": NOTE, "patient": "p\udc00"}, {"id": "b", "text": NOTE, "patient": "p"}]
+    one, two = run(write(tmp_path / "in.jsonl", records), tmp_path / "out.jsonl")
+    assert one["id"] == "\ud800" and one["patient"] != two["patient"] and "Turner" not in one["text"]
+
+
 def test_a_file_that_is_no_policy_is_not_repeated(tmp_path: Path) -> None:
     (tmp_path / "note.txt").write_text("Mrs. Turner was seen on 3 May 2019 by Dr. Patel.")
     with pytest.raises(ProjectError) as raised:
@@ -193,6 +201,7 @@ def test_odd_texts_come_through_with_everything_outside_spans_as_it_was(tmp_path
     assert "Brennan" not in new["text"] and "03/04/2019" not in new["text"]
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="looks into the open files of another process")
 def test_a_kill_leaves_no_raw_text_and_no_half_file(tmp_path: Path) -> None:
     folder = tmp_path / "work"
     folder.mkdir()
@@ -203,14 +212,24 @@ def test_a_kill_leaves_no_raw_text_and_no_half_file(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from residency.cli import main; main()", "deidentify", str(source)]
     command += ["-o", str(folder / "out.jsonl"), "--workers", "1", "--no-entities"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 60
-    while not any(path.stat().st_size for path in folder.iterdir()) and time.monotonic() < end:
+    written, end = b"", time.monotonic() + 60
+    while not written and time.monotonic() < end:
+        written = _written_by(process.pid, folder)
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (folder / "out.jsonl").exists()
-    left = b"".join(path.read_bytes() for path in folder.iterdir())
-    assert left and b"Zyxwvutsr" not in left and b"TURNER" not in left
+    assert written and b"Zyxwvutsr" not in written and b"TURNER" not in written
+    assert list(folder.iterdir()) == []
+
+
+def _written_by(pid: int, folder: Path) -> bytes:
+    """What a process has written so far into open files of a folder, also into those without a name."""
+    content = b""
+    for handle in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if os.readlink(handle).startswith(str(folder)):
+                content += handle.read_bytes()
+    return content
 
 
 def test_evaluation_prints_every_level_and_writes_all_figures(tmp_path: Path) -> None:
@@ -236,12 +255,40 @@ def test_evaluation_prints_every_level_and_writes_all_figures(tmp_path: Path) ->
         ([{"start": 0, "end": 4}], "no label or type"),
         ([{"start": 5, "end": 5, "label": "NAME"}], "does not lie within"),
         ([{"start": 0, "end": 5000, "label": "NAME"}], "does not lie within"),
+        ([{"start": -1, "end": 3, "label": "NAME"}], "does not lie within"),
+        ([{"start": 0, "label": "NAME"}], "no start and end"),
+        ([{"start": 0, "end": "4", "label": "NAME"}], "no start and end"),
+        ([{"start": 0, "end": 4.0, "label": "NAME"}], "no start and end"),
+        ([{"start": False, "end": True, "label": "NAME"}], "no start and end"),
+        ([{"start": 0, "end": 4, "label": ""}], "not one line of text"),
+        ([{"start": 0, "end": 4, "label": 7, "type": "NAME"}], "not one line of text"),
+        ([{"start": 0, "end": 4, "label": "A\ud800"}], "not one line of text"),
+        ([{"start": 0, "end": 4, "label": "A\nB"}], "not one line of text"),
+        ([{"start": 0, "end": 4, "label": "ALL"}], "stands for all"),
+        (["NAME"], "not an object"),
     ],
 )
 def test_wrong_gold_spans_are_named(tmp_path: Path, phi: object, problem: str) -> None:
     source = write(tmp_path / "gold.jsonl", [{"id": 1, "text": NOTE, "phi": phi}])
     result = CliRunner().invoke(app, ["deidentify", "--evaluate", str(source)])
     assert isinstance(result.exception, RecordError) and problem in result.exception.message
+
+
+@pytest.mark.parametrize(
+    "findings", ["no", [1], [{"start": 1}], [{"start": True, "end": 3}], [{"start": 0, "end": "3"}]]
+)
+def test_wrong_findings_beside_gold_spans_are_named(tmp_path: Path, findings: object) -> None:
+    source = write(tmp_path / "gold.jsonl", [{"id": 1, "text": NOTE, "phi": [], "findings": findings}])
+    result = CliRunner().invoke(app, ["deidentify", "--evaluate", str(source)])
+    assert isinstance(result.exception, RecordError) and "findings" in result.exception.message
+
+
+def test_classes_of_others_are_printed_as_they_are_written(tmp_path: Path) -> None:
+    phi = [{"start": 9, "end": 21, "label": "[/x]"}, {"start": 29, "end": 40, "label": "[red]:x:"}]
+    source = write(tmp_path / "gold.jsonl", [{"id": 1, "text": NOTE, "phi": phi, "findings": None}])
+    result = CliRunner().invoke(app, ["deidentify", "--evaluate", str(source)])
+    assert result.exit_code == 0, result.output
+    assert "Classes that are not ours: [/x], [red]:x:." in result.output
 
 
 def test_a_policy_is_a_name_or_a_file(tmp_path: Path) -> None:
@@ -259,6 +306,13 @@ def test_a_policy_is_a_name_or_a_file(tmp_path: Path) -> None:
         ("based_on: safe_harbor\nplaces: moon\n", "places"),
         ("based_on: safe_harbor\nunknown: 1\n", "unknown setting"),
         ("a: [", "not YAML"),
+        ("[" * 5000, "nested too deeply"),
+        ("? [a, b]\n: 1\n", "name of a setting is a list"),
+        ("dates: 2023-02-30\n", "does not allow"),
+        ("based_on: safe_harbor\nreview: {missed_by_class: {SSN: .nan}}\n", "less than 1"),
+        ("based_on: safe_harbor\nreview: {missed_by_class: {SSN: 0}}\n", "greater than 0"),
+        ("based_on: safe_harbor\nreview: {missed_by_class: {SSN: 1}}\n", "less than 1"),
+        ("x" * 200_000, "too long for a policy"),
     ],
 )
 def test_a_wrong_policy_file_is_explained(tmp_path: Path, content: str, problem: str) -> None:
@@ -267,8 +321,36 @@ def test_a_wrong_policy_file_is_explained(tmp_path: Path, content: str, problem:
         policy_from(str(tmp_path / "own.yaml"))
     with pytest.raises(ProjectError, match="no policy"):
         policy_from("strict")
-    with pytest.raises(ProjectError, match="cannot be read"):
+    with pytest.raises(ProjectError, match="no such file"):
         policy_from(str(tmp_path / "absent.yaml"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "dates: Mrs Turner was seen\n",
+        "based_on: safe_harbor\nplaces: Turner\n",
+        "Mrs Turner: was seen\n",
+        "Turner: 1\nTurner: 2\n",
+        "Turner\n",
+        "*Turner was seen\n",
+        "!Turner x\n",
+        "based_on: Turner\n",
+        "based_on: safe_harbor\nreview: {missed_by_class: {TURNER: 0.1}}\n",
+        "based_on: safe_harbor\nreview: {missed_by_class: {TURNER: x}}\n",
+    ],
+)
+def test_nothing_of_a_file_that_is_no_policy_is_repeated(tmp_path: Path, content: str) -> None:
+    (tmp_path / "note.txt").write_text(content)
+    with pytest.raises(ProjectError) as raised:
+        step(str(tmp_path / "note.txt"), "tag", organizations=True, entities=False)
+    assert "turner" not in f"{raised.value} {raised.value.problems}".casefold()
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "", ".", "/dev/null", "safe_harbor/x"])
+def test_a_policy_that_is_no_file_is_refused(name: str) -> None:
+    with pytest.raises(ProjectError, match="no policy"):
+        policy_from(name)
 
 
 FINDINGS = [
@@ -318,3 +400,10 @@ def test_wrong_gold_findings_and_missing_arguments_are_named(tmp_path: Path) -> 
     result = CliRunner().invoke(app, ["extract", "--evaluate", str(source)])
     assert isinstance(result.exception, RecordError) and "findings[0] has no status" in result.exception.message
     assert isinstance(CliRunner().invoke(app, ["extract"]).exception, ProjectError)
+
+
+@pytest.mark.parametrize("status", [["present"], {}, None, 1])
+def test_a_status_of_another_kind_is_named(tmp_path: Path, status: object) -> None:
+    source = write(tmp_path / "g.jsonl", [{**FINDINGS[0], "findings": [{"hpo_id": "HP:1", "status": status}]}])
+    result = CliRunner().invoke(app, ["extract", "--evaluate", str(source)])
+    assert isinstance(result.exception, RecordError) and "findings[0] has no status" in result.exception.message

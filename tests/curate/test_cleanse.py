@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from residency.curate.cleanse import Cleanse, quality, repair
 from residency.curate.cleanse.boilerplate import names_a_concept, repeated_lines
+from residency.curate.cleanse.lines import form_hash
 from residency.curate.step import Tools
 from residency.packs import Pack, PackSettings
 from residency.packs.terminology import read_obo
@@ -66,6 +67,28 @@ def repaired(name, text):
         ("empty_fields", "Plan:\nrest\n[ ] Seizures\nAtaxia: -\nSeizures: not seen\nFamily: unknown cause",
          "Plan:\nrest\n[ ] Seizures\nAtaxia: -\nSeizures: not seen\nFamily: unknown cause"),
         ("empty_fields", "text\n\nSocial Hx: ", "text\n\n"),
+        ("empty_fields", "ROS: .nonefilled\n@CAPHE@\nFever: .5\n@home since May", "Fever: .5\n@home since May"),
+        ("spoken_punctuation", "ataxia comma floppy period She walks full stop", "ataxia, floppy. She walks."),
+        ("spoken_punctuation", "Ataxia full stop new paragraph Plan colon rest comma eeg FULL STOP",
+         "Ataxia.\n\nPlan: rest, eeg."),
+        ("spoken_punctuation", "born at term comma ill in the neonatal period full stop Well period Seen full stop",
+         "born at term, ill in the neonatal period. Well. Seen."),
+        ("spoken_punctuation", "well in this period comma ill in the period full stop",
+         "well in this period, ill in the period."),
+        ("spoken_punctuation", "in the neonatal period she was ill comma well now comma",
+         "in the neonatal period she was ill, well now,"),
+        ("spoken_punctuation", "ill in infancy period full stop well comma", "ill in infancy period. well,"),
+        ("spoken_punctuation", "of the colon comma seen full\nstop Twice comma", "of the colon, seen. Twice,"),
+        ("spoken_punctuation", "The period was short. One comma", "The period was short. One comma"),
+        ("copied_paragraphs", "He walks and talks and eats.\n\nPlan\n\nhe walks and  talks and eats.\nPlan",
+         "He walks and talks and eats.\n\nPlan\n\nhe walks and  talks and eats.\nPlan"),
+        ("copied_paragraphs", "He walks, talks, eats now.\n\nPlan\n\n-- old --\nhe walks, talks,\neats now.\nPlan",
+         "He walks, talks, eats now.\n\nPlan\n\n-- old --\nhe walks, talks,\neats now.\nPlan"),
+        ("copied_paragraphs", "He walks, talks and eats now.\n\n-- old --\nhe walks, talks\nand eats now.\n\nPlan",
+         "He walks, talks and eats now.\n\n\n\nPlan"),
+        ("copied_paragraphs", "Seizures: no\n\nTremor\n\nSeizures: no", "Seizures: no\n\nTremor\n\nSeizures: no"),
+        ("copied_paragraphs", "S: He walks and talks, eats.\n\n[copied forward] S: He walks and talks, eats.",
+         "S: He walks and talks, eats.\n\n"),
     ],
 )  # fmt: skip
 def test_a_repair_changes_what_is_broken_and_nothing_else(name, text, expected):
@@ -126,10 +149,61 @@ def test_a_line_that_a_shorter_surrogate_left_short_still_counts_as_wrapped():
     assert "he developed" in with_span and "he\ndeveloped" in without
 
 
+def written_small(text, acronyms=("mri",), replaced=()):
+    return apply_edits(text, repair.capitals(text, set(acronyms).__contains__, replaced))[0]
+
+
+def test_lines_in_capitals_become_sentences_and_acronyms_stay():
+    assert written_small("SHE HAS ATAXIA. AN MRI IS PLANNED.\n* I SAW HIM") == (
+        "She has ataxia. An MRI is planned.\n* I saw him"
+    )
+
+
+def test_replaced_names_in_capitals_stay_and_so_do_short_lines_and_codes_of_a_mixed_text():
+    text = "SEEN BY ANNA TODAY. SHE HAS ATAXIA.\nPLAN\nA mixed line with MRI and EEG and CSF"
+    assert written_small(text, replaced=[(8, 12)]) == (
+        "Seen by ANNA today. She has ataxia.\nPLAN\nA mixed line with MRI and EEG and CSF"
+    )
+
+
+def test_units_and_codes_in_a_line_of_capitals_stay():
+    assert written_small("T2 AND SPO2 WERE WELL BUT THE PRESSURE WAS 120 mmHg AND ABC/DEF") == (
+        "T2 and SPO2 were well but the pressure was 120 mmHg and ABC/DEF"
+    )
+
+
+def test_what_is_an_acronym_is_learned_from_the_lines_of_other_reports(tools):
+    body = "She had an MRI of the brain and her ataxia was worse than in spring."
+    caps = "THE MRI WAS NORMAL AND THE ATAXIA AND HER DYSTONIA WERE BETTER."
+    results = {r.key: r for r in Cleanse()([document(body, "a"), document(caps, "b")], tools)}
+    assert results["b"].text == "The MRI was normal and the ataxia and her dystonia were better."
+    assert results["a"].text == body
+
+
 # --- spans ------------------------------------------------------------------------------------------------------
 
 _MESS = st.sampled_from(
-    ["ataxia", "Ã¶", "ﬁ", "  ", "\n", "\r\n", "\n\n\n", "\t", "\u200b", "-", "Dr", "seizure,", "\nAllergies: ___\n"]
+    [
+        "ataxia",
+        "Ã¶",
+        "ﬁ",
+        "  ",
+        "\n",
+        "\r\n",
+        "\n\n\n",
+        "\t",
+        "\u200b",
+        "-",
+        "Dr",
+        "seizure,",
+        "\nAllergies: ___\n",
+        " comma ",
+        " full stop ",
+        " period ",
+        "SHE",
+        " HAS MRI.",
+        "--- note ---\n",
+    ]
 )
 
 
@@ -146,8 +220,9 @@ def test_a_span_on_text_that_no_edit_touches_keeps_its_text(pieces, data):
     chosen = data.draw(st.lists(st.sampled_from(words), unique=True)) if words else []
     spans = [Span(start=a, end=b, label="X") for a, b in chosen]
     findings = [Finding(concept="c", label="c", status=Status.PRESENT, start=a, end=b) for a, b in chosen]
-    tools = Tools(key=bytes(32), seed=1, pack=None)
-    result = only(Cleanse(boilerplate=False, languages=None, min_words=1), tools, text, spans=spans, findings=findings)
+    tools = Tools(key=bytes(32), seed=1, pack=Pack(None, PackSettings(name="n", title="n", about="n")))
+    step = Cleanse(boilerplate=False, languages=None, min_words=1)
+    result = only(step, tools, text, spans=spans, findings=findings)
     if isinstance(result, Document):
         for (a, b), span, finding in zip(chosen, result.spans, result.findings, strict=True):
             assert result.text[span.start : span.end] == text[a:b]
@@ -165,8 +240,16 @@ def test_what_goes_in_comes_out_and_order_and_repetition_change_nothing(texts, o
     shuffled = list(documents)
     order.shuffle(shuffled)
     assert {result.id: result for result in step(shuffled, tools)} == first
-    kept = [result for result in first.values() if isinstance(result, Document)]
+    step = step.model_copy(update={"capitals": False})  # what was dropped taught it acronyms
+    kept = [result for result in step(documents, tools) if isinstance(result, Document)]
     assert [d.text for d in step(kept, tools) if isinstance(d, Document)] == [d.text for d in kept]
+
+
+@given(st.lists(_MESS, max_size=30).map("".join), st.sets(st.sampled_from(["mri", "she", "has"])))
+def test_writing_capitals_small_keeps_every_length_and_happens_once(text, acronyms):
+    small = written_small(text, acronyms)
+    assert len(small) == len(text) and small.casefold() == text.casefold()
+    assert written_small(small, acronyms) == small
 
 
 def test_a_finding_whose_line_goes_is_gone_and_one_without_a_place_stays(tools):
@@ -178,10 +261,11 @@ def test_a_finding_whose_line_goes_is_gone_and_one_without_a_place_stays(tools):
 
 
 def test_everything_can_be_switched_off(tools):
-    text = "  Ã¶  and ﬁ \n\n\n\nAllergies: ___\n" + BODY
+    text = f"  Ã¶  and ﬁ \n\n\n\nAllergies: ___\n{BODY}\n\n{BODY.upper()} FULL STOP\n\n{BODY} new line comma full stop"
     step = Cleanse(
-        encoding=False, whitespace=False, hard_wraps=False, empty_fields=False, boilerplate=False, languages=None
-    )
+        encoding=False, whitespace=False, hard_wraps=False, empty_fields=False, spoken_punctuation=False,
+        copied_paragraphs=False, capitals=False, boilerplate=False, truncated=False, languages=None,
+    )  # fmt: skip
     assert only(step, tools, text) == document(text)
 
 
@@ -269,9 +353,25 @@ def test_a_line_that_the_terminology_understands_stays(tmp_path, monkeypatch):
         for d in crowd(line)
     ]
     repeated = repeated_lines(documents, patients=5, terminology=terminology)
-    assert repeated.removable == {DISCLAIMER.casefold()}
-    assert names_one.casefold() not in repeated.familiar
-    assert knows_all.casefold() in repeated_lines(documents, patients=5, terminology=None).removable
+    assert repeated.removable == {form_hash(DISCLAIMER.casefold())}
+    assert form_hash(names_one.casefold()) not in repeated.familiar
+    assert form_hash(knows_all.casefold()) in repeated_lines(documents, patients=5, terminology=None).removable
+
+
+def test_documents_that_can_be_read_again_are_not_held(tools):
+    class Files:
+        """Counts how often it is read."""
+
+        reads = 0
+
+        def __iter__(self):
+            self.reads += 1
+            yield from crowd(DISCLAIMER)
+
+    files = Files()
+    assert [result.text for result in Cleanse()(files, tools)] == bodies(6)
+    assert files.reads == 2
+    assert [result.text for result in Cleanse()(iter(crowd(DISCLAIMER)), tools)] == bodies(6)
 
 
 # --- dropping ---------------------------------------------------------------------------------------------------
@@ -299,9 +399,37 @@ def test_pages_with_nothing_but_what_every_page_has_are_dropped(tools):
     assert {result.reason for result in Cleanse()(pages, tools)} == {"boilerplate_only"}
 
 
+def complete_reports(size=120):
+    rng = random.Random(4)
+    lines = [f"The child {' '.join(rng.choices(WORDS, k=6))} today." for _ in range(3 * size)]
+    return [
+        document("\n".join([*lines[n * 3 : n * 3 + 3], f"Plan: {rng.choice(WORDS)} and come back"]), key=f"full{n}")
+        for n in range(size)
+    ]
+
+
+def test_a_short_report_that_does_not_end_as_the_others_end_is_dropped_as_truncated(tools):
+    cut = document("The child walks and talks and sleeps today.\nThe child eats and pla", key="cut")
+    short = document("The child walks and talks and sleeps and eats well.\nPlan: talks and come back", key="short")
+    ended = document("The child walks and talks and sleeps and eats.\nPlan: talks and hops and come back", key="ended")
+    results = {r.key: r for r in Cleanse(languages=None)([*complete_reports(), cut, short, ended], tools)}
+    assert {key: r.reason for key, r in results.items() if isinstance(r, Dropped)} == {"cut": "truncated"}
+    assert isinstance(only(Cleanse(languages=None), tools, cut.text), Document), "one report does not tell how they end"
+    kept = Cleanse(languages=None, truncated=False)([*complete_reports(), cut], tools)
+    assert all(isinstance(result, Document) for result in kept)
+
+
 def test_copies_of_one_patient_are_no_boilerplate(tools):
     copies = [document(BODY, key=str(n), patient="p") for n in range(9)]
     assert [result.text for result in Cleanse()(copies, tools)] == [BODY] * 9
+
+
+def test_a_label_does_not_save_a_page_of_closing_lines(tools):
+    closing = "Some {} minutes were spent with the family"
+    full = [document(f"{body}\n{DISCLAIMER}\n{closing.format(n)}", key=str(n)) for n, body in enumerate(bodies(12))]
+    page = replace(document(f"{closing.format(77)}\n{DISCLAIMER}", key="page"), answers={"diagnosis": "none"})
+    results = {result.key: result for result in Cleanse(truncated=False)([*full, page], tools)}
+    assert {key: r.reason for key, r in results.items() if isinstance(r, Dropped)} == {"page": "boilerplate_only"}
 
 
 def test_equal_normal_reports_stay_where_experts_labeled_them(tools):
@@ -313,7 +441,6 @@ def test_equal_normal_reports_stay_where_experts_labeled_them(tools):
     "text",
     [
         BODY,
-        BODY.upper(),
         "9-year-old boy p/w CC thinning, hypotonia. no h/o hearing loss. PE: w/o ataxia. Plan: f/u neuro, rpt MRI",
         "VITALS: T 36.7 HR 115 RR 14 BP 116/68 SpO2 95% RA\nCC: 7yr old boy c/o feeding difficulties, ?reflux",
         "Checklist (+ present / - absent)\nAtaxia +\nSeizures -\nHypotonia +\nMicrocephaly -\nShort +\nTremor -",

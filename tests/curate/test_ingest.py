@@ -1,12 +1,14 @@
 """Files become documents with labels; mistakes of the settings are named all at once."""
 
 import json
+import os
 import tracemalloc
 from collections import Counter
 
 import pytest
+from pydantic import TypeAdapter
 
-from residency.curate.ingest import SourceSettings, count_files, ingest
+from residency.curate.ingest import MENDED, SourceSettings, count_files, ingest
 from residency.curate.labels import LabelSettings
 from residency.errors import ProjectError
 from residency.records import Document, Dropped
@@ -210,3 +212,21 @@ def test_a_label_file_that_cannot_be_used_says_why(project, content, settings, e
     with pytest.raises(ProjectError, match=expected) as error:
         labeled(root, **settings)
     assert error.value.fix
+
+
+def test_halves_of_characters_in_texts_keys_labels_and_names_are_replaced_and_said(project):
+    rows = [{"id": "a\ud800", "text": "one \ud83d"}, {"id": "b", "text": "two \U0001f9e0"}]
+    labels = [{"report": "a\ud800", "patient": "p\udc00", "answer": "x\ud800"}]
+    root = project(
+        inbox__t_DOT_jsonl="".join(json.dumps(row) + "\n" for row in rows),
+        labels_DOT_jsonl="".join(json.dumps(row) + "\n" for row in labels),
+    )
+    with open(os.fsencode(root / "inbox") + b"/re\xffport.txt", "w", encoding="utf-8") as file:
+        file.write("three")
+    found = list(ingest(INBOX, LabelSettings(path="labels.jsonl"), root))
+    named = {document.key: document for document in found}
+    assert set(named) == {"a\ufffd", "b", "re\ufffdport"}
+    one = named["a\ufffd"]
+    assert (one.text, one.patient, one.answers) == ("one \ufffd", "p\ufffd", {"answer": "x\ufffd"})
+    assert [key for key, document in named.items() if MENDED in document.meta] == ["a\ufffd"]
+    TypeAdapter(list[Document]).dump_json(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -192,3 +193,13 @@ def test_noun_and_adjective_share_a_stem(left: str, right: str) -> None:
 def test_the_key_of_a_name_does_not_depend_on_case_of_ascii_or_order(name: str) -> None:
     words = content(name)
     assert name_key(" ".join(reversed(words))) == name_key(" ".join(words))
+
+
+def test_the_shipped_index_loads_in_under_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESIDENCY_CACHE", str(tmp_path))
+    pack = load_pack("neurology")
+    whole = load_terminology(pack)
+    started = time.process_time()
+    assert load_terminology(pack) == whole
+    assert time.process_time() - started < 1
+    assert whole.label("HP:0002004") == "Abnormal facial shape"  # an old id

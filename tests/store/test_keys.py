@@ -251,3 +251,94 @@ def test_what_was_wrapped_opens_by_the_published_formula():
     extracted = hmac.digest(bytes(32), bytes.fromhex(OLD), "sha256")
     derived = hmac.digest(extracted, b"residency vault key wrapping 1" + b"\1", "sha256")
     assert AESGCM(derived).decrypt(wrapped[:12], wrapped[12:], b"about") == b"some key"
+
+
+# Several folders with one key
+
+
+def test_a_project_without_a_key_file_finds_its_key_in_that_of_another_and_has_its_own_from_then_on():
+    key = project_key("abc", known_fingerprint=None)
+    (key_path("abc").parent / "damaged.key").write_text("no key")
+    assert project_key("copy", known_fingerprint=key_fingerprint(key)) == key
+    assert key_path("copy").stat().st_mode & 0o777 == 0o600
+    key_path("abc").unlink()
+    assert project_key("copy", known_fingerprint=key_fingerprint(key)) == key
+
+
+def test_a_rotation_leaves_the_key_of_a_copy_and_says_where_it_still_is():
+    old = project_key("abc", known_fingerprint=None)
+    project_key("copy", known_fingerprint=key_fingerprint(old))
+    vault = [key_fingerprint(old)]
+    with key_rotation("copy", known=lambda: vault[0]) as rotation:
+        vault[0] = key_fingerprint(rotation.new)
+    assert str(key_path("abc")) in rotation.next_step and str(key_path("copy")) not in rotation.next_step
+    assert project_key("abc", known_fingerprint=key_fingerprint(old)) == old
+    assert project_key("copy", known_fingerprint=vault[0]) == rotation.new
+
+
+def test_a_copy_finds_the_key_of_a_rotation_that_was_killed_before_it_was_moved_to_its_place():
+    old = project_key("abc", known_fingerprint=None)
+    vault = [key_fingerprint(old)]
+    with pytest.raises(KeyboardInterrupt), key_rotation("abc", known=lambda: vault[0]) as rotation:
+        vault[0] = key_fingerprint(rotation.new)
+        raise KeyboardInterrupt
+    assert project_key("copy", known_fingerprint=vault[0]) == rotation.new
+
+
+# Odd places and odd commands
+
+
+@pytest.mark.parametrize("kind", ["folder", "loop", "pipe", "device"])
+def test_a_key_file_that_is_no_file_is_told(kind):
+    fingerprint = key_fingerprint(project_key("abc", known_fingerprint=None))
+    path = key_path("abc")
+    path.unlink()
+    match kind:
+        case "folder":
+            path.mkdir()
+        case "loop":
+            path.symlink_to(path)
+        case "pipe":
+            os.mkfifo(path, 0o600)
+        case "device":
+            path.symlink_to("/dev/zero")
+    for known in (None, fingerprint):
+        with pytest.raises(StoreError, match=r"abc\.key"):
+            project_key("abc", known_fingerprint=known)
+
+
+def test_a_file_in_the_place_of_the_configuration_folder_is_told(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "file"))
+    for known in (None, "0" * 16):
+        with pytest.raises(StoreError, match="XDG_CONFIG_HOME"):
+            project_key("abc", known_fingerprint=known)
+
+
+def test_a_key_file_is_not_read_without_end():
+    project_key("abc", known_fingerprint=None)
+    with key_path("abc").open("ab") as file:
+        file.truncate(10**11)  # sparse
+    with pytest.raises(StoreError, match="not a key"):
+        project_key("abc", known_fingerprint=None)
+
+
+@pytest.mark.parametrize("command", ["yes topsecret", "sh -c 'yes topsecret & wait'", "cat /dev/zero"])
+def test_a_command_that_prints_without_end_is_ended_at_once(monkeypatch, command):
+    monkeypatch.setattr(keys, "COMMAND_SECONDS", 600.0)
+    monkeypatch.setenv("RESIDENCY_KEY_COMMAND", command)
+    with pytest.raises(StoreError, match=f"more than {keys.MOST_BYTES} bytes") as caught:
+        project_key("abc", known_fingerprint=None)
+    assert "topsecret" not in str(caught.value)
+
+
+def test_a_command_that_prints_a_key_and_then_never_ends_gives_none(monkeypatch):
+    monkeypatch.setattr(keys, "COMMAND_SECONDS", 0.3)
+    monkeypatch.setenv("RESIDENCY_KEY_COMMAND", f"sh -c 'echo {OLD}; exec >&-; sleep 600'")
+    with pytest.raises(StoreError, match="no answer"):
+        project_key("abc", known_fingerprint=None)
+
+
+def test_a_command_may_print_its_key_in_pieces(monkeypatch):
+    monkeypatch.setenv("RESIDENCY_KEY_COMMAND", f"sh -c 'printf {OLD[:9]}; sleep 0.2; echo {OLD[9:]}'")
+    assert project_key("abc", known_fingerprint=None) == bytes.fromhex(OLD)

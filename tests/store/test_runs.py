@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import textwrap
@@ -12,7 +13,7 @@ import pytest
 from residency.errors import StoreError
 from residency.records import Decision, Prediction
 from residency.store.journal import Journal
-from residency.store.ledger import Ledger
+from residency.store.ledger import ForgottenRow, Ledger, RunRow
 from residency.store.runs import Workspace
 
 
@@ -168,3 +169,55 @@ def test_a_file_that_is_no_ledger_and_a_ledger_from_the_future_are_refused_clear
         connection.exec_driver_sql("UPDATE schema_version SET number = 99")
     with pytest.raises(StoreError, match="schema 99"):
         Ledger.at(tmp_path / "newer.sqlite")
+
+
+def test_a_ledger_of_the_first_schema_learns_of_forgotten_patients(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    ledger = Ledger.at(path)
+    ledger.decide(Decision(id="1", subject="s", who="w", when="t", verdict="v", why=""))
+    ledger.engine.dispose()
+    with sqlite3.connect(path) as connection:
+        connection.execute("DROP TABLE forgotten")
+        connection.execute("UPDATE schema_version SET number = 1")
+    connection.close()
+    ledger = Ledger.at(path)
+    assert len(ledger.decisions()) == 1 and ledger.forgotten() == set()
+    row = ForgottenRow("p-1", "2026-01-01", {"datasets": [{"what": "cleanse"}]})
+    ledger.note_forgotten(ForgottenRow("p-1", "2025-01-01", {}))
+    ledger.note_forgotten(row)
+    assert ledger.forgotten_patient("p-1") == row and ledger.forgotten_patient("p-2") is None
+    assert ledger.forgotten() == {"p-1"}
+
+
+def test_a_ledger_is_used_from_the_first_thing_that_it_knows(tmp_path):
+    def run(ledger):
+        ledger.save(RunRow(key="k", stage="s", state="running", identity={}, started="t"))
+
+    def decision(ledger):
+        ledger.decide(Decision(id="1", subject="s", who="w", when="t", verdict="v", why=""))
+
+    def forgotten(ledger):
+        ledger.note_forgotten(ForgottenRow("p-1", "t", {}))
+
+    for know in (run, decision, forgotten):
+        ledger = Ledger.at(tmp_path / f"{know.__name__}.sqlite")
+        assert not ledger.used()
+        know(ledger)
+        assert ledger.used()
+
+
+@pytest.mark.parametrize("limit", [10_000, 20_000, 30_000])
+def test_a_ledger_that_was_begun_on_a_full_disk_is_made_whole_by_the_next_start(tmp_path, limit):
+    script = (
+        "import resource, sys\nfrom pathlib import Path\nfrom residency.errors import StoreError\n"
+        "from residency.store.ledger import Ledger\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "try:\n    Ledger.at(Path(sys.argv[1]))\nexcept StoreError as error:\n    print(error)\n"
+    )
+    path = tmp_path / "ledger.sqlite"
+    said = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
+    assert "Free some space" in said.stdout
+    ledger = Ledger.at(path)
+    assert not ledger.used()
+    ledger.note_forgotten(ForgottenRow("p-1", "t", {}))
+    assert ledger.runs() == ledger.decisions() == []

@@ -651,3 +651,30 @@ def test_a_patient_is_found_by_id_and_by_pseudonym_and_never_made_by_looking(tmp
     assert vault.find("hope") is None and vault.patients() == [name]
     vault.forget("Hope")
     assert vault.find("Hope") == name
+
+
+# The vault that must be there
+
+
+@pytest.mark.parametrize("left", [None, b"", "rows"])
+def test_a_vault_that_is_gone_or_empty_is_not_made_anew(vault, folder, left):
+    vault.pseudonym("Ann")
+    vault.close()
+    if left == "rows":
+        sql(folder, "DELETE FROM vault")
+    else:
+        for path in folder.glob(f"{FILE}*"):
+            path.unlink()
+        if left is not None:
+            (folder / FILE).write_bytes(left)
+    with pytest.raises(StoreError, match="missing or empty"):
+        Vault.open(folder, LocalWrapper(KEY), known=vault.id)
+    assert Vault.fingerprint_at(folder) is None
+
+
+def test_another_vault_in_its_place_is_refused(vault, folder, tmp_path):
+    other = Vault.open(tmp_path / "other", LocalWrapper(KEY))
+    Vault.open(folder, LocalWrapper(KEY), known=vault.id).close()
+    with pytest.raises(StoreError, match=f"not the vault {other.id}"):
+        Vault.open(folder, LocalWrapper(KEY), known=other.id)
+    other.close()

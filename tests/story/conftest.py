@@ -101,7 +101,7 @@ def _write_reports(root: Path) -> None:
         (root / "inbox" / f"letter_{number:02}.txt").write_text(
             f"Patient: Quentin Vandermolen\nMRN: 55{number:05}\n\n"
             f"Mr. Vandermolen is {20 + number} years old and was seen for {word}. There is no tremor on examination.\n"
-            f"He will be seen again in {number + 1} weeks.\n"
+            f"He will be seen again in {number + 1} weeks.\n{_own_words(number)}\n"
         )
         rows.append(
             {
@@ -116,3 +116,15 @@ def _write_reports(root: Path) -> None:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+
+
+def _own_words(number: int) -> str:
+    """Sentences that no other letter has: letters that differ in a number only are copies of each other."""
+    who = ("therapist", "teacher", "coach", "neighbor", "nurse", "driver", "gardener", "librarian")[number % 8]
+    what = ("walks", "reads", "swims", "sings", "paints")[number // 8]
+    when = ("mornings", "evenings", "holidays", "weekends", "winters")[(number * 3) % 5]
+    liked = ("quiet", "loud", "bright", "early", "late", "long", "short")[(number * 5) % 7]
+    return (
+        f"On most {when} the {who} {what} with him, which the {who} likes {liked}. "
+        f"The {who} {what} more in {liked} {when}."
+    )

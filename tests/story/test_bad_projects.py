@@ -249,3 +249,17 @@ def test_the_commands_answer_with_their_exit_status(make_project, tmp_path):
     assert invoke(app, ["check", "--project", str(tmp_path / "nothing")]).exit_code == 2
     assert invoke(app, ["models"]).exit_code == 0
     assert invoke(app, ["run", "--project", str(tmp_path / "project"), "--until", "split"]).exit_code == 0
+
+
+def test_exchange_never_writes_over_what_it_reads_or_has_written(make_project, tmp_path):
+    root, exported = make_project(), tmp_path / "export.json"
+    exported.write_text("[]")
+    for arguments, problem in (
+        (["export", str(tmp_path / "tasks.xml")], "configuration goes there"),
+        (["export", str(tmp_path)], "a folder"),
+        (["import", str(exported), "-o", str(exported)], "would replace the export"),
+        (["import", "/dev/null", "-o", str(tmp_path / "labels.csv")], "a device"),
+    ):
+        result = CliRunner().invoke(app, [*arguments, "-p", str(root)])
+        assert isinstance(result.exception, ResidencyError) and problem in result.exception.message
+    assert exported.read_text() == "[]"

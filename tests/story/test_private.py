@@ -166,7 +166,10 @@ def test_the_terminal_reads_judges_and_releases(project: Path, monkeypatch: pyte
         assert result.exit_code == 0, result.output
         return result.output
 
-    shown = review("--deidentified", keys="NAME nothing like it\nX-Y tremor\nNAME tremor\n-2\n-99\n\ns\n\nq\n")
+    shown = review(
+        "--deidentified",
+        keys="NAME nothing like it\nX-Y tremor\nNAME tremor\n-2\n-99\n-²\n-" + "9" * 5000 + "\n\ns\n\nq\n",
+    )
     assert "stands nowhere" in shown and "no class" in shown and "There is no span 99" in shown
     assert "1 missed, 1 no identifiers" in shown and "2 documents read" in shown
     evidence = standing(Project.open(project)).recall
@@ -175,6 +178,48 @@ def test_the_terminal_reads_judges_and_releases(project: Path, monkeypatch: pyte
     assert "3 spans judged" in review("--doubtful", keys="y\nn\nc\nnot a class\nMRN\nq\n")
     assert "Recorded: refused" in review("--release", keys="z\nr\n")
     assert review("--release", keys="").rstrip().endswith("[q]uit:")
+
+
+def test_what_looks_like_markup_is_printed_as_it_stands(project: Path, tmp_path: Path) -> None:
+    read_all(project)
+    root = project.rename(tmp_path / "[b]:x:")
+    opened = Project.open(root)
+    record_release(opened, approve=True, who="Pat [/x] [red]")
+    for keys in ("q\n", "r\n", "q\n"):
+        command = ["review", "--release", "--who", "Ann [/y]", "-p", str(root)]
+        result = CliRunner().invoke(app, command, input=keys)
+        assert result.exit_code == 0, result.output
+    assert "Ann [/y] refused this set" in result.output
+    assert "[b]:x:" in CliRunner().invoke(app, ["data", "-p", str(root)]).output
+    with pytest.raises(ProjectError, match="can be printed"):
+        record_release(opened, approve=True, who="Pat \x1b[31m")
+
+
+def test_limits_are_shares_of_known_classes(project: Path) -> None:
+    for limits, problem in (
+        ({"SNN": 0.1}, "1 of its classes"),
+        ({"SSN": 1.0}, "less than 1"),
+        ({"SSN": float("nan")}, ""),
+    ):
+        set_policy(project, missed_by_class=limits)
+        with pytest.raises(ProjectError) as raised:
+            Project.open(project)
+        assert "missed_by_class" in raised.value.problems[0] and problem in raised.value.problems[0]
+    settings = yaml.safe_load((project / "residency.yaml").read_text())
+    settings["curate"][0]["patterns"] = [{"label": "STUDY_ID", "regex": "S-[0-9]+"}]
+    settings["curate"][0]["policy"]["review"]["missed_by_class"] = {"STUDY_ID": 0.1, "SSN": 0.01}
+    (project / "residency.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    assert Project.open(project).settings.deidentify.policy.review.missed_by_class["STUDY_ID"] == 0.1
+
+
+def test_a_run_says_where_broken_characters_were_replaced(make_project) -> None:
+    root = make_project()
+    row = {"id": "odd", "text": "Mr. Vandermolen was seen \ud800 for ataxia."}
+    (root / "inbox" / "more.jsonl").write_text(json.dumps(row) + "\n")
+    run = run_project(root, Silent(), until="deidentify").runs["deidentify"]
+    assert run.facts["mended"] == 1
+    odd = next(document for document in run.read("documents", Document) if document.key == "odd")
+    assert "\ufffd for ataxia" in odd.text and "Vandermolen" not in odd.text
 
 
 def test_review_says_what_it_needs() -> None:
@@ -218,7 +263,7 @@ def test_forget_on_the_command_line_asks_first(told) -> None:
 
 
 def test_a_new_key_changes_no_surrogate_and_the_old_one_opens_nothing(make_project) -> None:
-    project = make_project()  # not a copy: copies share their key
+    project = make_project()
     before = deidentified(project)
     old = Project.open(project)
     old_key, folder = old.key, old.vault.path.parent
@@ -238,6 +283,110 @@ def test_a_new_key_changes_no_surrogate_and_the_old_one_opens_nothing(make_proje
 
     with pytest.raises(StoreError, match="not the key"):
         Vault.open(folder, LocalWrapper(old_key))
+
+
+@pytest.mark.parametrize("rotated", ["copy", "original"])
+def test_a_rotation_in_one_folder_takes_no_key_from_its_copy(make_project, tmp_path, rotated) -> None:
+    roots = {"original": make_project(), "copy": tmp_path / "copy"}
+    before = deidentified(roots["original"])
+    shutil.copytree(roots["original"], roots["copy"])
+    if rotated == "original":
+        Project.open(roots["copy"]).vault  # noqa: B018  (whoever never opens a copy has a backup)
+    _, next_step = rotate_project_key(Project.open(roots[rotated]))
+    assert "The old key is also in" in next_step
+    for root in roots.values():
+        assert Project.open(root).vault.state().patients == 40
+        assert deidentified(root) == before
+    assert {name for name, root in roots.items() if Project.open(root).vault.state().rotated} == {rotated}
+
+
+def test_a_moved_project_opens_and_a_new_one_in_its_old_place_has_another_key(make_project, tmp_path) -> None:
+    root = make_project()
+    key = Project.open(root).key
+    state = Project.open(root).vault.state()
+    root.rename(tmp_path / "moved")
+    assert Project.open(make_project()).key != key
+    moved = Project.open(tmp_path / "moved")
+    assert moved.key == key and moved.vault.state() == state
+
+
+def test_a_project_that_lost_its_identity_finds_its_key_again(project: Path) -> None:
+    key = Project.open(project).key
+    (project / ".residency" / "project.json").unlink()
+    reopened = Project.open(project)
+    assert reopened.key == key and reopened.vault.count(RAW) == 40
+    assert reopened.vault.id == json.loads((project / ".residency" / "project.json").read_text())["vault"]
+
+
+@pytest.mark.parametrize("lost", ["vault", "vault and identity", "vault and ledger", "content"])
+def test_a_vault_that_is_lost_is_said_and_no_forgotten_patient_comes_back(project: Path, lost: str) -> None:
+    place = project / ".residency"
+    if lost == "content":
+        (place / "vault" / "vault.sqlite").write_bytes(b"")
+    else:
+        shutil.rmtree(place / "vault")
+    if "identity" in lost:
+        (place / "project.json").unlink()
+    for path in place.glob("ledger.sqlite*") if "ledger" in lost else ():
+        path.unlink()
+    for arguments in (["vault", "show"], ["vault", "rotate"], ["forget", "p-1", "--yes"], ["run"], ["check"]) * 2:
+        result = CliRunner().invoke(app, [*arguments, "-p", str(project)])
+        said = result.output + (result.exception.message if isinstance(result.exception, StoreError) else "")
+        assert result.exit_code and "missing or empty" in " ".join(said.split()), arguments
+    assert not (place / "vault" / "vault.sqlite").exists() or (lost == "content")
+
+
+def test_an_older_copy_of_the_vault_does_not_bring_a_forgotten_patient_back(project: Path, tmp_path: Path) -> None:
+    opened = Project.open(project)
+    patient = opened.vault.patients(RAW)[0]
+    opened.vault.close()
+    shutil.copytree(project / ".residency" / "vault", tmp_path / "older")
+    forget_patient(Project.open(project), patient)
+    shutil.rmtree(project / ".residency" / "vault")
+    shutil.copytree(tmp_path / "older", project / ".residency" / "vault")
+    again = Project.open(project).vault
+    assert again.state().forgotten == 1 and again.read(RAW, patient) == [] and again.count(RAW) == 39
+
+
+def test_forgetting_again_tells_again_what_saw_the_patient_and_what_the_inbox_still_holds(told) -> None:
+    root, iteration = told
+    trained = next(patient for patient, side in iteration.split_of.items() if side == "train")
+    opened = Project.open(root)
+    first = forget_patient(opened, opened.vault.identity(trained))
+    assert len(first.datasets) == 4 and len(first.adapters) == 1 and len(first.sources) == 1
+    Project.open(root).workspace.clear()  # as --fresh does; the adapter goes, what it saw does not
+    again = forget_patient(Project.open(root), trained)
+    assert again.records == 0
+    assert (again.when, again.datasets, again.adapters) == (first.when, first.datasets, first.adapters)
+    assert again.sources == first.sources and again.unread == ""
+    shown = CliRunner().invoke(app, ["forget", trained, "--yes", "-p", str(root)]).output
+    assert first.sources[0] in shown and first.adapters[0].hash[:16] in shown
+    (root / first.sources[0]).unlink()  # the row of the label file stays: the inbox does not fit together any more
+    once_more = forget_patient(Project.open(root), trained)
+    assert once_more.sources == () and "do not fit together" in once_more.unread
+    assert once_more.datasets == first.datasets
+    assert plaintext_in(root / ".residency") == []
+
+
+def test_a_forgetting_that_was_killed_is_finished_when_the_project_is_next_opened(project: Path) -> None:
+    opened = Project.open(project)
+    patient = opened.vault.patients(RAW)[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("residency.store.vault.Vault.forget", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            forget_patient(opened, patient)
+    assert opened.vault.count(RAW) == 40
+    assert Project.open(project).vault.count(RAW) == 39
+    assert len(forget_patient(Project.open(project), patient).datasets) == 4
+
+
+def test_what_came_into_the_inbox_since_the_last_run_is_named_too(project: Path) -> None:
+    opened = Project.open(project)
+    patient = next(p for p in opened.vault.patients(RAW) if opened.vault.identity(p) == "5500007")
+    (project / "inbox" / "newer.txt").write_text("Seen again.")
+    labels = (project / "labels.csv").read_text()
+    (project / "labels.csv").write_text(labels + "newer,5500007,Alpha disease,,\n")
+    assert forget_patient(opened, patient).sources == ("inbox/letter_07.txt", "inbox/newer.txt")
 
 
 def test_a_lost_key_is_said_and_nothing_is_touched(project: Path, tmp_path: Path) -> None:

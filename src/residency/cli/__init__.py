@@ -9,6 +9,7 @@ Everything heavy is imported inside the commands, so that help is there at once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,6 +25,29 @@ app = typer.Typer(
 
 Folder = Annotated[Path, typer.Option("--project", "-p", help="Project folder.", metavar="DIR")]
 HERE = Path(".")
+WRITES = ("mode", "policy")  # options of deidentify that change what is written, not what is found
+OF_A_FILE = ("output", *WRITES, "pack", "organizations", "entities", "workers", "skip_bad")
+
+
+def refuse_ignored(context: typer.Context, names: Sequence[str], why: str) -> None:
+    """A ProjectError where a person gave one of these options, which would change nothing."""
+    from residency.errors import ProjectError
+
+    given = [name for name in names if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"]
+    if given:
+        options = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise ProjectError(f"{options}: {why}.", fix=f"Leave it out, or see: {context.command_path} --help")
+
+
+def refuse_both(source: Path | None, gold: Path) -> None:
+    """A ProjectError where there is a file to treat and one to evaluate against: only one of them would be read."""
+    from residency.errors import ProjectError
+
+    if source is not None:
+        raise ProjectError(
+            f"{source} and --evaluate {gold}: one at a time.",
+            fix=f"For the scores leave {source} out; else leave out --evaluate.",
+        )
 
 
 @app.command()
@@ -91,9 +115,9 @@ def review(
     from residency.errors import ProjectError
     from residency.review import open_review
 
-    if not who.strip() or (task is None) != (deidentified or doubtful or release):
+    if not who.strip() or sum([task is not None, deidentified, doubtful, release]) != 1:
         raise ProjectError(
-            "review needs your name, and either a task or one of --deidentified, --doubtful, --release.",
+            "review needs your name, and one of: a task, --deidentified, --doubtful, --release.",
             fix="For example: residency review diagnose --who 'Ann Example'",
         )
     opened = open_review(project)
@@ -109,6 +133,7 @@ def review(
 
 @app.command()
 def deidentify(
+    context: typer.Context,
     source: Annotated[Path | None, typer.Argument(help="JSON lines with id, text, patient.", metavar="IN")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Where to write.", metavar="OUT")] = None,
     mode: Annotated[
@@ -133,8 +158,13 @@ def deidentify(
     from residency.run.pool import cores
 
     if source is None and evaluate is None:
+        refuse_ignored(context, OF_A_FILE, "only where a file is named; a project's settings are in residency.yaml")
         deidentify_project(project)
         return
+    refuse_ignored(context, ("project",), "only where no file is named")
+    if evaluate is not None:
+        refuse_both(source, evaluate)
+        refuse_ignored(context, WRITES, "--evaluate measures what is found, before anything is written in its place")
     settings = step(policy, mode, organizations=organizations, entities=entities)
     options = Options(pack=pack, workers=workers or cores(), skip_bad=skip_bad)
     if evaluate is not None:
@@ -161,6 +191,7 @@ def extract(
 
     options = Options(pack=pack, workers=workers or cores(), skip_bad=skip_bad)
     if evaluate is not None:
+        refuse_both(source, evaluate)
         evaluate_one_file(evaluate, output, options)
     else:
         extract_one_file(source, output, options)
@@ -286,6 +317,7 @@ def models() -> None:
 
 def main() -> None:
     """Runs the command line; a user's mistake ends in one sentence and a fix."""
+    import io
     import os
     import sys
 
@@ -293,6 +325,9 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files may hold what a terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except Exception as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from rich.markup import escape
+from pydantic import ValidationError
 from rich.table import Table
 
 from residency.cli.files import out, show_left_out, write_figures
@@ -20,11 +20,17 @@ from residency.curate.deidentify.evaluation import ALL, Level, Row
 from residency.curate.deidentify.labels import Identifier
 from residency.errors import ProjectError
 from residency.file_to_file import Options, deidentify_file, evaluate_deidentified, policy_from
+from residency.settings import explain
 
 
 def step(policy: str, mode: str, *, organizations: bool, entities: bool) -> Deidentify:
     """The options of the command as settings."""
-    return Deidentify(policy=policy_from(policy), mode=Mode(mode), organizations=organizations, entities=entities)
+    rules = policy_from(policy)
+    try:
+        return Deidentify(policy=rules, mode=Mode(mode), organizations=organizations, entities=entities)
+    except ValidationError as error:
+        problems = explain(error, values=False)
+        raise ProjectError(f"--policy {policy}: {'; '.join(problems)}.", fix="Correct it.", problems=problems) from None
 
 
 def deidentify_one_file(source: Path, output: Path | None, settings: Deidentify, options: Options) -> None:
@@ -37,10 +43,11 @@ def deidentify_one_file(source: Path, output: Path | None, settings: Deidentify,
     for label, count in done.replaced.items():
         table.add_row(label, str(count))
     out.print(table)
-    out.print(f"{output}: {done.records} records, policy {escape(settings.policy.name)}, mode {settings.mode}.")
+    out.print(f"{output}: {done.records} records, policy {settings.policy.name}, mode {settings.mode}.")
     show_left_out(done.skipped)
-    passed = escape(", ".join(["id", *done.untouched_keys]))
-    out.print(f"[yellow]Not looked at, passed through as they were: {passed}.[/yellow] See that no name is in them.")
+    passed = ", ".join(["id", *done.untouched_keys])
+    out.print(f"Not looked at, passed through as they were: {passed}.", style="yellow", end=" ")
+    out.print("See that no name is in them.")
     out.print(f"Surrogates are keyed with {done.key_file}, or $RESIDENCY_KEY where it is set: keep it secret.")
     out.print("How well were they found? Measure it: residency deidentify --evaluate GOLD.jsonl")
 
@@ -48,7 +55,7 @@ def deidentify_one_file(source: Path, output: Path | None, settings: Deidentify,
 def evaluate_one_file(source: Path, output: Path | None, settings: Deidentify, options: Options) -> None:
     """Prints recall and precision by class on every level; writes all figures as JSON where ``output`` is given."""
     with bars() as progress:
-        evaluation = evaluate_deidentified(source, settings, options, progress)
+        evaluation = evaluate_deidentified(source, settings, options, progress, target=output)
     whole = evaluation.row()
     out.print(
         f"{whole.recall:.1%} of the characters of known identifiers were found, {1 - whole.recall:.1%} missed; "
@@ -56,9 +63,8 @@ def evaluate_one_file(source: Path, output: Path | None, settings: Deidentify, o
     )
     unknown = [label for label in evaluation.labels if label != ALL and label not in set(Identifier)]
     if unknown:
-        out.print(
-            f"[yellow]Classes that are not ours: {escape(', '.join(unknown))}.[/yellow] Ours: {', '.join(Identifier)}."
-        )
+        out.print(f"Classes that are not ours: {', '.join(unknown)}.", style="yellow", end=" ")
+        out.print(f"Ours: {', '.join(Identifier)}.")
     for level in Level:
         out.print(_scores(evaluation, level))
     if evaluation.findings:

@@ -33,7 +33,7 @@ def extract_one_file(source: Path | None, output: Path | None, options: Options)
 def evaluate_one_file(source: Path, output: Path | None, options: Options) -> None:
     """Prints precision, recall and F1; writes all figures as JSON where ``output`` is given."""
     with bars() as progress:
-        scored = evaluate_extracted(source, options, progress)
+        scored = evaluate_extracted(source, options, progress, target=output)
     table = Table("findings", "precision", "recall", "F1 (95 %)")
     for unit, (precision, recall, f1, (low, high)) in scored.units.items():
         table.add_row(unit.value, f"{precision:.3f}", f"{recall:.3f}", f"{f1:.3f} ({low:.3f} to {high:.3f})")

@@ -12,21 +12,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-
+from residency.cli.terminal import terminal
 from residency.store.files import write_text
 from residency.store.jsonl import PROBLEMS_NAMED
 
-out = Console(soft_wrap=True, highlight=False)
+out = terminal()
 
 
 def show_left_out(problems: Sequence[str]) -> None:
     """How many lines could not be read, and why the first of them."""
     if problems:
-        out.print(f"[yellow]Left out: {len(problems)} lines.[/yellow]")
+        out.print(f"Left out: {len(problems)} lines.", style="yellow")
         for problem in problems[:PROBLEMS_NAMED]:
-            out.print(f"  {escape(problem)}")
+            out.print(f"  {problem}")
 
 
 def write_figures(figures: Mapping[str, Any], output: Path | None) -> None:

@@ -21,6 +21,9 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
+
+from residency.cli.terminal import terminal
 
 SECONDS_BETWEEN_LINES = 30.0  # in a log without a terminal
 
@@ -53,16 +56,16 @@ class Bars:
         if not self.console.is_terminal and time.monotonic() - self._spoke > SECONDS_BETWEEN_LINES:
             self._spoke = time.monotonic()
             of = f" of {self._total}" if self._total else ""
-            self.console.print(f"    {self._stage}: {self._done}{of} {note}", highlight=False)
+            self.console.print(f"    {self._stage}: {self._done}{of} {note}")
 
     def end(self, summary: str = "", *, reused: bool = False) -> None:
         seconds = time.monotonic() - self._begun
         self._close()
         mark, time_taken = ("=", "done before") if reused else ("✓", f"{seconds:.0f} s")
-        self.console.print(f"  {mark} {self._stage:<12} {summary}  [dim]{time_taken}[/dim]", highlight=False)
+        self.console.print(Text.assemble(f"  {mark} {self._stage:<12} {summary}  ", (time_taken, "dim")))
 
     def say(self, line: str) -> None:
-        self.console.print(line, highlight=False)
+        self.console.print(line)
 
     def _close(self) -> None:
         if self._task is not None:
@@ -73,14 +76,14 @@ class Bars:
 @contextmanager
 def bars() -> Iterator[Bars]:
     """Progress for the length of a command."""
-    console = Console(soft_wrap=True)
+    console = terminal()
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description:<12}"),
+        TextColumn("{task.description:<12}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TimeRemainingColumn(compact=True),
-        TextColumn("[dim]{task.fields[note]}[/dim]"),
+        TextColumn("{task.fields[note]}", style="dim", markup=False),
     )
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
     with progress:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from residency.cli.terminal import terminal
 from residency.datacard import LACKING_SHOWN, DataCard
 from residency.errors import GateRefused, ProjectError, ResidencyError
 from residency.evaluate.gate import EXIT_STATUS, GateVerdict
@@ -23,17 +23,17 @@ from residency.models.catalogue import Catalogue
 from residency.story import Iteration
 from residency.trace import Trace
 
-out = Console(soft_wrap=True, highlight=False)
-err = Console(stderr=True, soft_wrap=True, highlight=False)
+out = terminal()
+err = terminal(stderr=True)
 MARKS = {"GO": "green", "NO-GO": "red", "INCONCLUSIVE": "yellow"}
 
 
 def show_error(error: ResidencyError) -> None:
     """One sentence, the problems, and the fix."""
-    err.print(f"[red]{escape(error.message)}[/red]")
+    err.print(error.message, style="red")
     for problem in error.problems if isinstance(error, ProjectError) else ():
-        err.print(f"  - {escape(problem)}")
-    err.print(escape(error.fix))
+        err.print(f"  - {problem}")
+    err.print(error.fix)
 
 
 def exit_status(error: ResidencyError) -> int:
@@ -52,12 +52,12 @@ def show_new_project(made: NewProject) -> None:
 def show_check(found: list[Checked]) -> int:
     """0 where all is well, else 2."""
     for one in found:
-        mark = "[green]✓[/green]" if not one.problems else "[red]✗[/red]"
-        out.print(f"{mark} {one.title:<20} {escape(one.detail)}")
+        mark = ("✗", "red") if one.problems else ("✓", "green")
+        out.print(Text.assemble(mark, f" {one.title:<20} {one.detail}"))
         for problem in one.problems:
-            out.print(f"    {escape(problem)}")
+            out.print(f"    {problem}")
         if one.problems:
-            out.print(f"    {escape(one.fix)}")
+            out.print(f"    {one.fix}")
     return 2 if any(one.problems for one in found) else 0
 
 
@@ -68,12 +68,12 @@ def show_iteration(iteration: Iteration) -> int:
     verdict = iteration.verdict.verdict.value
     out.print()
     out.print(_headlines(iteration))
-    out.print(f"\n[bold {MARKS[verdict]}]{verdict}[/bold {MARKS[verdict]}]")
+    out.print(f"\n{verdict}", style=f"bold {MARKS[verdict]}")
     for line in iteration.verdict.lines:
-        out.print(f"  {line.verdict.value:<13} {escape(line.title)}: {escape(line.reason)}")
+        out.print(f"  {line.verdict.value:<13} {line.title}: {line.reason}")
     steps = dict.fromkeys(line.next_step for line in iteration.verdict.lines if line.next_step)
     for step in steps:
-        out.print(f"  Next: {escape(step)}")
+        out.print(f"  Next: {step}")
     out.print(f"\nThe whole report: {iteration.pages[1]}")
     return EXIT_STATUS[iteration.verdict.verdict]
 
@@ -100,28 +100,28 @@ def show_trace(trace: Trace) -> None:
     """From the answer back to the file."""
     for prediction in trace.predictions:
         sure = f", confidence {prediction.confidence:.2f}" if prediction.confidence is not None else ""
-        out.print(f"[bold]{prediction.id}[/bold]  {prediction.system} on {prediction.task}{sure}")
-        out.print(f"  answered: {escape(prediction.output)}")
+        out.print(Text.assemble((prediction.id, "bold"), f"  {prediction.system} on {prediction.task}{sure}"))
+        out.print(f"  answered: {prediction.output}")
     if trace.example is not None:
         out.print(f"example {trace.example.id} ({trace.split})")
-        out.print(f"  gold:     {escape(trace.example.answer)}")
+        out.print(f"  gold:     {trace.example.answer}")
     document = trace.document
     out.print(f"document {document.id}, report {document.key}, patient {document.patient}")
     for step, what in trace.steps:
         out.print(f"  {step:<12} {what}")
-    out.print(f"source   {escape(trace.source.place)}  sha256 {trace.source.sha256[:16]}")
+    out.print(f"source   {trace.source.place}  sha256 {trace.source.sha256[:16]}")
     if trace.adapter:
         out.print(f"adapter  {trace.adapter[:16]}")
     if trace.nearest:
         table = Table("closest training examples", "report", "source", "findings shared", "gold")
         for near in trace.nearest:
-            table.add_row(near.example, near.key, near.source, str(near.shared), escape(str(near.gold)[:60]))
+            table.add_row(near.example, near.key, near.source, str(near.shared), str(near.gold)[:60])
         out.print(table)
 
 
 def show_data(card: DataCard, page: Path) -> None:
     """The answer first; then the classes that lack most."""
-    out.print(escape(card.verdict))
+    out.print(card.verdict)
     out.print(f"{card.documents:,} documents of {card.patients:,} patients.")
     for task in card.tasks:
         sides = ", ".join(f"{count:,} {side}" for side, count in task.examples.items())
@@ -130,7 +130,7 @@ def show_data(card: DataCard, page: Path) -> None:
         if lacking:
             table = Table("class", "patients", "training examples", "lacks")
             for one in lacking[:LACKING_SHOWN]:
-                table.add_row(escape(one.label), str(one.patients), str(one.examples), str(one.lacks))
+                table.add_row(one.label, str(one.patients), str(one.examples), str(one.lacks))
             out.print(table)
             if len(lacking) > LACKING_SHOWN:
                 out.print(f"and {len(lacking) - LACKING_SHOWN} classes more")

@@ -9,11 +9,11 @@ de-identified documents; stopping whenever one likes. Does not cover: pages, bli
 from __future__ import annotations
 
 import typer
-from rich.console import Console
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from residency.cli.terminal import terminal
 from residency.curate.deidentify.feedback import Place
 from residency.curate.deidentify.labels import Identifier
 from residency.curate.deidentify.recall import in_percent
@@ -39,7 +39,7 @@ from residency.review import (
     standing,
 )
 
-out = Console(soft_wrap=False, highlight=False)
+out = terminal(soft_wrap=False)
 KEYS = {"c": Judgment.CORRECT, "w": Judgment.WRONG, "x": Judgment.CRITICAL}
 PROMPT = "[c]orrect  [w]rong  [x] critically wrong  [s]kip  [q]uit"
 READING = "Missed? CLASS text  |  no identifier? -number  |  Enter: read to the end  |  s: skip  q: quit"
@@ -53,7 +53,7 @@ def judge_answers(project: Project, task: str, who: str) -> int:
     judged = 0
     items = answers_to_judge(project, task)
     for number, item in enumerate(items, 1):
-        out.print(Panel(Text(item.text), title=f"{task}, {number} of {len(items)}"))
+        out.print(Panel(Text(item.text), title=Text(f"{task}, {number} of {len(items)}")))
         out.print(Panel(Text(item.answer), title="answer"))
         key = _ask(PROMPT, [*KEYS, "s", "q"])
         if key == "q":
@@ -70,7 +70,7 @@ def read_documents(project: Project, who: str) -> int:
     done, run = 0, deidentified(project)
     out.print(f"Classes: {', '.join(Identifier)}. The text is real: see that nobody looks over your shoulder.")
     for read in documents_to_read(project):
-        out.print(Panel(_numbered(read), title=f"document {read.document}"))
+        out.print(Panel(_numbered(read), title=Text(f"document {read.document}")))
         answer = _reading(read)
         if answer is None:
             break
@@ -88,7 +88,7 @@ def judge_spans(project: Project, who: str) -> int:
     """Shows doubtful spans in their context until the person stops; the number judged."""
     judged = 0
     for doubtful in doubtful_spans(project):
-        out.print(Panel(_in_context(doubtful), title=f"{doubtful.span.label}?  {doubtful.why}"))
+        out.print(Panel(_in_context(doubtful), title=Text(f"{doubtful.span.label}?  {doubtful.why}")))
         key = _ask(SPAN, ["y", "n", "c", "s", "q"])
         if key == "q":
             break
@@ -105,7 +105,7 @@ def release_documents(project: Project, who: str) -> bool:
     """Shows the evidence and some de-identified documents, then asks for one verdict on the whole set."""
     now = standing(project)
     for number, document in enumerate(sample_of_output(project, SHOWN_BEFORE_RELEASE), 1):
-        out.print(Panel(_marked(document.text, document.spans), title=f"de-identified document {number}"))
+        out.print(Panel(_marked(document.text, document.spans), title=Text(f"de-identified document {number}")))
     show_standing(now)
     key = _ask(f"Release the {now.recall.documents} documents for training?  [a]pprove  [r]efuse  [q]uit", "arq")
     if key == "q":
@@ -151,10 +151,10 @@ def _reading(read: ToRead) -> tuple[list[Place], list[Place]] | tuple[()] | None
 def _note(line: str, read: ToRead, missed: list[Place], wrong: list[Place]) -> str:
     """Takes one line of a reading; what is wrong with it, or nothing."""
     if line.startswith("-"):
-        number = int(line[1:]) if line[1:].isdigit() else 0
-        if not 1 <= number <= len(read.spans):
-            return f"There is no span {line[1:]}: they go from 1 to {len(read.spans)}."
-        span = read.spans[number - 1]
+        numbered = {str(number): span for number, span in enumerate(read.spans, 1)}
+        span = numbered.get(line[1:].strip())
+        if span is None:
+            return f"There is no span {line[1:20]}: they go from 1 to {len(read.spans)}."
         wrong.append(Place(span.start, span.end, span.label))
         return ""
     label, _, part = line.partition(" ")

@@ -8,13 +8,12 @@ Covers: rendering, asking before something is destroyed. Does not cover: doing i
 from __future__ import annotations
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
+from residency.cli.terminal import terminal
 from residency.forget import Saw, forget_patient
 from residency.project import Project, rotate_project_key
 
-out = Console(soft_wrap=True, highlight=False)
+out = terminal()
 
 
 def show_state(project: Project) -> None:
@@ -41,13 +40,15 @@ def forget_one(project: Project, patient: str, *, ask: bool) -> None:
             "The patient's key is destroyed and what runs made is deleted. There is no way back. Go on?", abort=True
         )
     done = forget_patient(project, patient)
-    out.print(f"{done.pseudonym}: forgotten, {done.records} records of the vault with it.")
+    out.print(f"{done.pseudonym}: forgotten on {done.when}; {done.records} records of the vault were deleted now.")
     _saw("Datasets that held the patient (deleted):", done.datasets)
     _saw("Adapters that were trained on the patient (kept; withdraw them):", done.adapters)
     if done.sources:
-        out.print("Still in the inbox; no run reads them, but delete them, and the row of the label file:")
+        out.print("Still in the inbox; no run uses them, but delete them, and then the row of the label file:")
         for place in done.sources:
-            out.print(f"  {escape(place)}")
+            out.print(f"  {place}")
+    if done.unread:
+        out.print(f"There may be more: the inbox could not be read to its end. {done.unread}")
     out.print("Copies in backups stay readable until the key is rotated: residency vault rotate")
     out.print(f"Next: residency run --project {project.root}")
 

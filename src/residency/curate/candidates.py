@@ -1,6 +1,6 @@
 """Candidates: the labels that a document's findings speak for, judged by the training patients.
 
-In: documents with findings, the label and the side of every training patient's document.
+In: documents with findings, the label of every training patient's document, knowledge from outside where there is any.
 Out: for every document all labels of the closed set with their shares, the likeliest first.
 
 Covers: naive Bayes over what a document speaks of and what it says about it; each training document judged without
@@ -22,6 +22,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from residency.curate.knowledge import Fact
 from residency.records import Document, Status
 
 SMOOTHING = 0.1  # seen counts are raised by it; chosen by us on development patients, 2026-11
@@ -40,15 +41,20 @@ class _Case:
 
 
 def rank_candidates(
-    documents: Sequence[Document], label_of: Mapping[str, str], labels: Sequence[str]
+    documents: Sequence[Document],
+    label_of: Mapping[str, str],
+    labels: Sequence[str],
+    known: Sequence[Fact] = (),
 ) -> dict[str, Ranking]:
     """Candidates of every document, by document id.
 
-    ``label_of`` gives the label of each *training* document by its id and must hold no other.
+    ``label_of`` gives the label of each *training* document by its id and must hold no other; ``known`` are facts about
+    ``labels`` that descend from nothing held out. A fact counts as a training document with this sign would, but says
+    nothing of how common its label is.
     """
     signs = {document.id: signs_of(document) for document in documents}
     cases = [_Case(d.patient, label_of[d.id], signs[d.id]) for d in documents if d.id in label_of]
-    counts = _Counts(cases, labels)
+    counts = _Counts(cases, labels, known)
     logs = {document.id: counts.logs(signs[document.id], without=document.patient) for document in documents}
     temperature = _honest_temperature(
         [(logs[d.id], labels.index(label_of[d.id])) for d in documents if d.id in label_of]
@@ -65,7 +71,7 @@ def signs_of(document: Document) -> frozenset[str]:
 class _Counts:
     """How often each sign goes with each label among the training documents."""
 
-    def __init__(self, cases: Sequence[_Case], labels: Sequence[str]) -> None:
+    def __init__(self, cases: Sequence[_Case], labels: Sequence[str], known: Sequence[Fact]) -> None:
         self.labels = labels
         self.of_patient: dict[str, list[_Case]] = defaultdict(list)
         self.signs: dict[str, Counter[str]] = {label: Counter() for label in labels}
@@ -76,6 +82,10 @@ class _Counts:
             self.signs[case.label].update(case.signs)
             self.totals[case.label] += len(case.signs)
             self.documents[case.label] += 1
+        for fact in known:
+            signs = (fact.concept, f"{fact.concept} {fact.status.value}")
+            self.signs[fact.label].update(signs)
+            self.totals[fact.label] += len(signs)
         self.known = frozenset().union(*(counts for counts in self.signs.values()))
 
     def logs(self, signs: frozenset[str], *, without: str) -> list[float]:

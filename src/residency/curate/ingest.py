@@ -3,9 +3,10 @@
 In: the sources and the label file of a project. Out: a ``Document`` for every text, ``Dropped`` for every file or
 part that gives none.
 
-Covers: finding the files, ids, keys, labels; problems that only a person can solve (missing columns, labels for
-unknown documents, two documents of one name) as one ProjectError. Does not cover: how a format is read (formats/),
-what is wrong with a text (cleanse), who the patient of an unlabeled document is: each is its own patient.
+Covers: finding the files, ids, keys, labels; characters that no text file can hold, in texts and names; problems that
+only a person can solve (missing columns, labels for unknown documents, two documents of one name) as one ProjectError.
+Does not cover: how a format is read (formats/), what is wrong with a text (cleanse), who the patient of an unlabeled
+document is: each is its own patient.
 
 Nothing is held but keys and labels: texts pass one file, in tables one row, at a time.
 """
@@ -15,7 +16,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
-from residency.curate.formats import Part, SourceFile, SourceSettings, Unreadable, check_columns, format_of, read
+from residency.curate.formats import (
+    Part,
+    SourceFile,
+    SourceSettings,
+    Unreadable,
+    check_columns,
+    format_of,
+    read,
+    whole_characters,
+)
 from residency.curate.labels import Label, LabelSettings, read_labels, unknown_ids
 from residency.errors import ProjectError
 from residency.records import Document, Dropped, Source, record_id
@@ -23,6 +33,7 @@ from residency.records import Document, Dropped, Source, record_id
 __all__ = ["SourceSettings", "count_files", "ingest"]
 
 STEP = "ingest"
+MENDED = "mended"  # in the meta of a document that is not quite what its file holds
 
 
 def ingest(sources: Sequence[SourceSettings], labels: LabelSettings | None, root: Path) -> Iterator[Document | Dropped]:
@@ -136,12 +147,12 @@ def _check_tables(files: Sequence[SourceFile]) -> None:
 def _records(file: SourceFile, label_of: dict[str, Label]) -> Iterator[Document | Dropped]:
     kind = format_of(file)
     for part in read(file):
-        source = Source(path=file.name, locator=part.locator, sha256=_sha256(file))
-        key = part.key or _key_in(file, part)
+        source = Source(path=whole_characters(file.name), locator=part.locator, sha256=_sha256(file))
+        key = part.key or whole_characters(_key_in(file, part))
         if isinstance(part, Unreadable):
             yield _dropped(part, key, source)
             continue
-        meta = {"format": str(kind)}
+        meta = {"format": str(kind), **({MENDED: "halves of characters replaced"} if part.mended else {})}
         document = Document(
             id=record_id("d", path=source.path, locator=source.locator, text=part.text),
             key=key,

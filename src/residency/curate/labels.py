@@ -17,7 +17,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from residency.curate.formats.source import SourceFile, SourceSettings, Unreadable
+from residency.curate.formats.source import SourceFile, SourceSettings, Unreadable, whole_characters
 from residency.curate.formats.table import columns_of, rows_of
 from residency.errors import ProjectError
 from residency.records import Document
@@ -124,12 +124,17 @@ def _open(settings: LabelSettings, root: Path) -> SourceFile:
 def _rows(file: SourceFile, settings: LabelSettings) -> Iterator[dict[str, str] | Unreadable]:
     try:
         _check_columns(columns_of(file), settings)
-        yield from rows_of(file)
+        for row in rows_of(file):
+            yield row if isinstance(row, Unreadable) else _whole(row)
     except UnicodeDecodeError:
         raise ProjectError(
             f"{settings.path}: the file is not {file.charset.encoding}.",
             fix="Set labels.encoding to the encoding that it has.",
         ) from None
+
+
+def _whole(row: Mapping[str, str]) -> dict[str, str]:
+    return {whole_characters(column): whole_characters(cell) for column, cell in row.items()}
 
 
 def _check_columns(columns: Sequence[str], settings: LabelSettings) -> None:

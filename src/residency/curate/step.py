@@ -2,10 +2,12 @@
 
 In: documents. Out: each of them, changed or not, or ``Dropped`` with a reason; nothing disappears.
 
-Covers: the shape that local runs, pools and clusters rely on. Does not cover: which steps exist; the
-closed union in story.py says that.
+Covers: the shape that local runs, pools and clusters rely on; documents that a step reads twice. Does not cover: which
+steps exist; the closed union in project.py says that.
 
-A step opens nothing and writes nothing: what it needs beside its settings comes in as ``Tools``.
+A step opens nothing and writes nothing: what it needs beside its settings comes in as ``Tools``. Some steps must know
+every document before the first can go on. They read twice what can be read twice (a list, an object whose ``__iter__``
+opens its file anew), and hold no text; a generator is taken in whole.
 """
 
 from __future__ import annotations
@@ -40,3 +42,8 @@ class Step(Settings):
         return Dropped(
             id=document.id, key=document.key, source=document.source, step=self.step, reason=reason, detail=detail
         )
+
+
+def readable_again(documents: Iterable[Document]) -> Iterable[Document]:
+    """The documents as something that can be read any number of times."""
+    return list(documents) if isinstance(documents, Iterator) else documents

@@ -4,12 +4,14 @@ In: the name of a pack that ships with the package, or a folder.
 Out: a ``Pack``: its description and the paths of its data files.
 
 Covers: reading pack.yaml and checking that every file it names is there. Does not cover: what the files
-mean; terminology.py reads the concepts, curate/ the word lists.
+mean; terminology.py reads the concepts, units.py the units, curate/ the word lists.
 """
 
 from __future__ import annotations
 
+import csv
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -41,6 +43,7 @@ class PackSettings(Settings):
     synonyms: str | None = Field(default=None, description="TSV: name, hpo_id, status (where the name says it), origin")
     word_classes: str | None = Field(default=None, description="TSV: word, stands_for; equal in a loose comparison")
     status_cues: str | None = Field(default=None, description="TSV: cue, kind, direction; what negates, doubts, ...")
+    units: str | None = Field(default=None, description="TSV: written, standard, base, factor; units of measurement")
     safe_terms: str | None = Field(
         default=None, description="one term a line that is never an identifier (eponyms, drugs)"
     )
@@ -66,6 +69,17 @@ class Pack:
     def path(self, name: str | None) -> Path | None:
         """The absolute path of one of the pack's files; None where the pack has none."""
         return None if name is None else self.folder / name
+
+    def rows(self, name: str | None) -> Iterator[dict[str, str]]:
+        """The rows of one of the pack's tab-separated tables; lines that start with # are remarks. No name, no rows."""
+        path = self.path(name)
+        if path is None:
+            return
+        if not path.is_file():
+            raise ProjectError(f"pack: its table {path.name} is missing.", fix="Correct the file's name in pack.yaml.")
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = (line for line in file if not line.startswith("#"))
+            yield from csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
 
 
 def pack_names() -> tuple[str, ...]:

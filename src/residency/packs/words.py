@@ -3,8 +3,9 @@
 In: a word or a name. Out: its ``light`` form (spelling and number folded), its ``strong`` form (part of speech
 folded too), and the order-free key of a whole name.
 
-Covers: letter case, accents, ligatures, British and American spelling, English and Latin plurals; in the strong
-form noun, adjective and participle ("ataxia", "ataxic"). Does not cover: synonyms; those are data of a pack.
+Covers: letter case, accents, ligatures, British and American spelling, prefixes with and without a hyphen, English
+and Latin plurals; in the strong form noun, adjective and participle ("ataxia", "ataxic"). Does not cover: synonyms;
+those are data of a pack.
 
 Not a published stemmer: Porter's cuts "ataxia" to "ataxia" and "ataxic" to "atax", and medical words differ
 mostly in their Greek and Latin endings. Both forms are only keys; nobody reads them.
@@ -34,6 +35,13 @@ STOP_WORDS = word_set(
 AND_WORDS = frozenset({"and", "or", "&", "/", "+"})
 AND = "&"
 
+# Written with a hyphen or without: "pre-auricular" and "preauricular" are one word.
+PREFIXES = word_set(
+    """pre post peri para supra infra sub inter intra extra retro micro macro hyper hypo hemi non anti poly oligo
+    brachy mega neo pseudo"""
+)
+_PREFIX = re.compile(rf"\b({'|'.join(sorted(PREFIXES))})[-–](?=[^\W\d_])", re.IGNORECASE)
+
 _IRREGULAR = {
     "teeth": "tooth", "feet": "foot", "testes": "testis", "phalanges": "phalanx", "nares": "naris", "nuclei": "nucleus",
     "children": "child", "grey": "gray", "nuclear": "nucleus", "indices": "index", "vertebrae": "vertebra", "diabetes":
@@ -57,13 +65,13 @@ _PLURALS = (
     (re.compile(r"([^sui])s$"), r"\1"),
 )
 # Their stems are other words.
-_NO_STEM = frozenset({"progression", "limbic", "genital", "general", "station", "rational"})
+_NO_STEM = word_set("progression limbic genital general station rational analysis spinning involved involving affected")
 # Longest first; what is left keeps at least four letters.
 _ENDINGS = tuple(
     sorted(
         word_set(
             """icity icities icality ically ization ational ement ements ening ened istic ities ation ition ional iness
-    ical ness ance ence ency ancy ment ious eous tic sia tia ied ity ism ist ing ion ive ous ial osis otic ysis
+    icaly ical ness ance ence ency ancy ment ious eous tic sia tia ied ity ism ist ing ion ive ous ial osis otic ysis
     ytic esis etic ed al ar ic ia um us is en y e a o"""
         ),
         key=lambda ending: (-len(ending), ending),
@@ -104,9 +112,14 @@ def strong(word: str) -> str:
     return word
 
 
+def join_prefixes(text: str) -> str:
+    """The text with prefixes written without a hyphen."""
+    return _PREFIX.sub(r"\1", text) if "-" in text or "–" in text else text
+
+
 def content(text: str) -> list[str]:
     """The light forms of the words that carry meaning, in order."""
-    text = re.sub(r"[/&+]", " and ", text)
+    text = re.sub(r"[/&+]", " and ", join_prefixes(text))
     words = (light(match.group()) for match in WORD.finditer(text))
     return [AND if word in AND_WORDS else word for word in words if word not in STOP_WORDS]
 

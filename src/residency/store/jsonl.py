@@ -13,15 +13,16 @@ Only places are held in memory: some dozen bytes a line.
 from __future__ import annotations
 
 import json
+import tempfile
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import IO, Any, TypeGuard, TypeVar
 
 from residency.errors import RecordError
-from residency.store.files import whole_file
+from residency.store.files import WHY_NO_FILE, disk_errors, whole_file, why_no_file, writable_file
 
 PROBLEMS_NAMED = 10  # in one error; the number of all is said
 T = TypeVar("T")
@@ -48,7 +49,7 @@ class Index:
 def index_lines(path: Path, *, group: str = "patient", check: Callable[[dict[str, Any]], None] | None = None) -> Index:
     """The index of a file. ``group``: the key whose equal values belong together; ``check`` raises a ValueError that
     says what else is wrong with an object. Every line is checked; nothing of its content is kept."""
-    index = Index(path)
+    index = Index(path.resolve() if not why_no_file(path) else path)  # what /dev/stdin is, a worker process cannot know
     seen: set[int] = set()
     for number, start, line in _lines(path):
         try:
@@ -95,7 +96,7 @@ def read_at(path: Path, starts: Sequence[int]) -> list[dict[str, Any]]:
 class OrderedLines:
     """Takes lines by number, in any order; what comes early waits on disk, not in memory."""
 
-    def __init__(self, spool: BinaryIO, count: int) -> None:
+    def __init__(self, spool: IO[bytes], count: int) -> None:
         self._spool = spool
         self._where = array("Q", bytes(8 * count))
         self._length = array("Q", bytes(8 * count))
@@ -120,19 +121,20 @@ class OrderedLines:
 @contextmanager
 def ordered_lines(path: Path, count: int) -> Iterator[OrderedLines]:
     """Writes ``path`` when the block ends well: ``count`` lines, in the order of their numbers."""
-    with whole_file(path) as finished:
-        waiting = Path(f"{finished}.spool")
-        try:
-            with waiting.open("w+b") as spool:
-                waiting.chmod(0o600)
-                lines = OrderedLines(spool, count)
-                yield lines
+    folder = writable_file(path).parent
+    with disk_errors(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as spool:  # without a name: nothing is left of it when this is killed
+            lines = OrderedLines(spool, count)
+            yield lines
+            with whole_file(path) as finished:
                 lines.write(finished)
-        finally:
-            waiting.unlink(missing_ok=True)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
+    problem = why_no_file(path)
+    if problem:
+        raise RecordError(f"{path}: {problem}.", fix="Name a JSON lines file.")
     try:
         with path.open("rb") as file:
             start = 0
@@ -141,10 +143,9 @@ def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
                 if content.strip():
                     yield number, start, content
                 start += len(line)
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        why = {FileNotFoundError: "there is no such file", IsADirectoryError: "a folder"}
+    except OSError as error:
         raise RecordError(
-            f"{path}: {why.get(type(error), 'cannot be read')}.", fix="Name a JSON lines file that you may read."
+            f"{path}: {WHY_NO_FILE.get(error.errno or 0, 'cannot be read to its end')}.", fix="Name a JSON lines file."
         ) from None
 
 
@@ -173,8 +174,12 @@ def read_objects(path: Path, read: Callable[[dict[str, Any]], T], *, shape: str)
     return found
 
 
+class _NoNumber(ValueError):
+    """NaN or Infinity, which Python reads and JSON does not know."""
+
+
 def _no_number(written: str) -> float:
-    raise ValueError(f"{written} where a number should be")
+    raise _NoNumber(f"{written} where a number should be")
 
 
 def _object(line: bytes, *, needs_text: bool = True) -> dict[str, Any]:
@@ -185,29 +190,49 @@ def _object(line: bytes, *, needs_text: bool = True) -> dict[str, Any]:
         raise ValueError(f"not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON at character {error.pos}") from None
+    except _NoNumber:
+        raise
+    except ValueError:  # of json itself: Python reads no number of thousands of digits
+        raise ValueError("a number that is too long") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not isinstance(record, dict):
         raise ValueError("not an object")
-    if not isinstance(record.get("id"), str | int) or isinstance(record["id"], bool):
+    if not isinstance(record.get("id"), str) and not _is_number(record.get("id")):
         raise ValueError("no id (text or number)")
     if needs_text and not isinstance(record.get("text"), str):
         raise ValueError("no text")
-    if not isinstance(record.get("patient"), str | int | None) or isinstance(record.get("patient"), bool):
+    if not isinstance(record.get("patient"), str | None) and not _is_number(record.get("patient")):
         raise ValueError("patient is neither text nor number")
     return record
 
 
 def check_spans(record: dict[str, Any], key: str, *, names: Sequence[str], unplaced: bool = False) -> None:
-    """A ValueError unless ``key`` holds a list of spans within the text, each with a text under one of ``names``.
+    """A ValueError unless ``key`` holds a list of spans within the text, each with a name under one of ``names``.
     ``unplaced``: a span may have no place."""
     if not isinstance(record.get(key), list):
         raise ValueError(f"no list {key!r}")
     for number, span in enumerate(record[key]):
-        if not isinstance(span, dict) or not any(isinstance(span.get(name), str) for name in names):
-            raise ValueError(f"{key}[{number}] has no {' or '.join(names)}")
-        if unplaced and span.get("start") is None and span.get("end") is None:
-            continue
+        place = f"{key}[{number}]"
+        if not isinstance(span, dict):
+            raise ValueError(f"{place} is not an object")
+        _check_names(span, names, place)
         start, end = span.get("start"), span.get("end")
-        if not (isinstance(start, int) and isinstance(end, int) and 0 <= start < end <= len(record["text"])):
-            raise ValueError(f"{key}[{number}] does not lie within the text")
+        if unplaced and start is None and end is None:
+            continue
+        if not (_is_number(start) and _is_number(end)):
+            raise ValueError(f"{place} has no start and end (whole numbers)")
+        if not 0 <= start < end <= len(record["text"]):
+            raise ValueError(f"{place} does not lie within the text")
+
+
+def _check_names(span: dict[str, Any], names: Sequence[str], place: str) -> None:
+    given = [span[name] for name in names if span.get(name) is not None]
+    if names and not given:
+        raise ValueError(f"{place} has no {' or '.join(names)}")
+    if not all(isinstance(name, str) and name.strip() and name.isprintable() for name in given):
+        raise ValueError(f"{place}: {' or '.join(names)} is not one line of text")
+
+
+def _is_number(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -19,20 +19,21 @@ import hmac
 import os
 import re
 import secrets
+import selectors
 import shlex
 import signal
+import stat
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from filelock import FileLock, Timeout
-
 from residency.errors import StoreError
 from residency.places import key_folder
-from residency.store.files import disk_errors, sync_folder, write_text
+from residency.store.files import disk_errors, locked, sync_folder, write_text
 
 KEY_BYTES = 32
 NONCE_BYTES = 12  # 96 bits, what AES-GCM is made for (NIST SP 800-38D, 8.2.2)
@@ -40,6 +41,8 @@ ENVIRONMENT = "RESIDENCY_KEY"  # wins over the command, which wins over the file
 COMMAND = "RESIDENCY_KEY_COMMAND"
 NEW_ENVIRONMENT = "RESIDENCY_NEW_KEY"  # read by a rotation only
 COMMAND_SECONDS = 30.0  # chosen by us: a key service answers in one or two
+MOST_BYTES = 1024  # that a key file or command is read: far more than a key and the white space around it
+NAMED = 3  # key files in a message
 
 
 class KeyWrapper(Protocol):
@@ -112,11 +115,16 @@ def project_key(project_id: str, *, known_fingerprint: str | None) -> bytes:
 
     ``known_fingerprint`` comes from the vault where there is one (``Vault.fingerprint_at``): it changes in the same
     transaction as the keys in the vault, so that it says after a kill whether a rotation took place. If the new key
-    of an interrupted rotation is the known one, it becomes the project's key file here.
+    of an interrupted rotation is the known one, it becomes the project's key file here. A project that has no key
+    file yet, as a copied folder with an id of its own, gets one from the key file with that fingerprint.
     """
     place, key = _find(project_id)
-    if known_fingerprint is not None and place == str(key_path(project_id)) and not _is(key, known_fingerprint):
+    if known_fingerprint is not None and _source() is None and not _is(key, known_fingerprint):
         key = _finish_rotation(project_id, known_fingerprint) or key
+        if key is None and (others := _files_with(known_fingerprint)):
+            key = _read(others[0])
+            if key is not None:
+                keep_key(project_id, key)
     if key is None:
         if known_fingerprint is not None:
             raise StoreError(
@@ -137,7 +145,7 @@ def project_key(project_id: str, *, known_fingerprint: str | None) -> bytes:
 def keep_key(project_id: str, key: bytes) -> None:
     """Writes a new project's key file; an equal one may be there already."""
     path = key_path(project_id)
-    if path.exists() and _find(project_id)[1] == key:
+    if _read(path) == key:
         return
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -196,7 +204,26 @@ def _begin(project_id: str, old: bytes) -> Rotation:
     if _source() is not None:
         return Rotation(old, new, f"Let {_source()} give the new key from now on, then destroy the old one.")
     write_text(new_key_path(project_id), new.hex() + "\n")
-    return Rotation(old, new)
+    others = [str(path) for path in _files_with(key_fingerprint(old)) if path != key_path(project_id)]
+    return Rotation(old, new, _still_held(others) if others else "")
+
+
+def _still_held(others: list[str]) -> str:
+    named = ", ".join(others[:NAMED]) + (f" and {len(others) - NAMED} more" if len(others) > NAMED else "")
+    return (
+        f"The old key is also in {named}: a copy of this project may need it. Where none does, destroy it and its "
+        "backups, and old copies of the vault are unreadable."
+    )
+
+
+def _files_with(fingerprint: str) -> list[Path]:
+    """Key files, of whatever project, that hold the key with this fingerprint."""
+    found = []
+    for path in sorted(key_folder().glob("*.key*")):
+        with suppress(StoreError):  # not readable, or no key: a lock, something of the user's
+            if _is(_read(path), fingerprint):
+                found.append(path)
+    return found
 
 
 def _finish_rotation(project_id: str, known: str) -> bytes | None:
@@ -206,7 +233,7 @@ def _finish_rotation(project_id: str, known: str) -> bytes | None:
         new = _read(key_path(project_id))
     if not _is(new, known):
         return None
-    with suppress(Timeout), _lock(project_id):  # held: the rotating process lives and does it itself
+    with suppress(StoreError), _rotating_alone(project_id):  # held: the rotating process lives and does it itself
         _settle(project_id, known)
     return new
 
@@ -227,25 +254,12 @@ def _settle(project_id: str, known: str | None) -> None:
 
 @contextmanager
 def _rotating_alone(project_id: str) -> Iterator[None]:
-    lock = _lock(project_id)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise StoreError(
-            f"{lock.lock_file}: another process is rotating this key.",
-            fix="Wait until it ends, then run the same command again.",
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _lock(project_id: str) -> FileLock:
     path = key_path(project_id)
     with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return FileLock(f"{path}.lock", timeout=0, mode=0o600)
+    lock = path.with_name(f"{path.name}.lock")
+    with locked(lock, seconds=0, busy=f"{lock}: another process is rotating this key."):
+        yield
 
 
 def _is(key: bytes | None, fingerprint: str) -> bool:
@@ -269,11 +283,19 @@ def _find(project_id: str) -> tuple[str, bytes | None]:
 
 def _read(path: Path) -> bytes | None:
     try:
-        mode, text = path.stat().st_mode, path.read_text(encoding="ascii", errors="replace")
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # before it is opened: a pipe would wait for its writer
+            raise StoreError(f"{path}: not a file; the key should be one.", fix="Move it away; put the key file back.")
+        with path.open("rb") as file:
+            text = file.read(MOST_BYTES).decode("ascii", errors="replace")
     except FileNotFoundError:
         return None
     except PermissionError:
         raise StoreError(f"{path}: the key cannot be read.", fix="Give this user, and no other, read access.") from None
+    except OSError as error:  # a link to itself, a file in place of the folder
+        raise StoreError(
+            f"{path}: the key cannot be read ({error.strerror}).", fix="Correct the path, or XDG_CONFIG_HOME."
+        ) from None
     if mode & 0o077:
         raise StoreError(f"{path}: others than its owner may read the key.", fix=f"Run: chmod 600 {path}")
     return _parse(text, str(path))
@@ -295,18 +317,42 @@ def _printed_by(command: str, place: str) -> str:
         )
     except (OSError, ValueError):
         raise StoreError(f"{place}: the program cannot be started.", fix=fix) from None
+    end = time.monotonic() + COMMAND_SECONDS
     with process:
         try:
-            printed, _ = process.communicate(timeout=COMMAND_SECONDS)
+            printed = _output(process, end)
+            if len(printed) <= MOST_BYTES:
+                process.wait(timeout=max(0.0, end - time.monotonic()))
         except subprocess.TimeoutExpired:
             raise StoreError(f"{place}: no answer within {COMMAND_SECONDS:g} seconds.", fix=fix) from None
         finally:
             if process.returncode is None:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
+    if len(printed) > MOST_BYTES:
+        raise StoreError(f"{place}: the command printed more than {MOST_BYTES} bytes; not a key.", fix=fix)
     if process.returncode != 0:
         raise StoreError(f"{place}: the command failed with exit status {process.returncode}.", fix=fix)
     return printed.decode("ascii", errors="replace")
+
+
+def _output(process: subprocess.Popen[bytes], end: float) -> bytes:
+    """What the command prints to its end, or a little more than ``MOST_BYTES`` of it.
+
+    Not ``communicate``, which gathers whatever comes until the time is over.
+    """
+    assert process.stdout is not None
+    printed = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while len(printed) <= MOST_BYTES:
+            if not selector.select(timeout=max(0.0, end - time.monotonic())):
+                raise subprocess.TimeoutExpired(process.args, COMMAND_SECONDS)
+            piece = os.read(process.stdout.fileno(), MOST_BYTES)
+            if not piece:
+                break
+            printed += piece
+    return printed
 
 
 def _parse(text: str, place: str) -> bytes:

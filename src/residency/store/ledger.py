@@ -1,8 +1,8 @@
 """The ledger: which runs there were, with what, and what people decided.
 
-In: facts about runs and decisions. Out: the same, found again by their identity.
+In: facts about runs, decisions and forgotten patients. Out: the same, found again by their identity.
 
-Covers: runs (settings, inputs, code version, seed, outputs, time, memory), decisions, migrations.
+Covers: runs (settings, inputs, code version, seed, outputs, time, memory), decisions, who was forgotten, migrations.
 Does not cover: the records that runs produce; those are artifacts, named here by their hash.
 
 SQLAlchemy Core over SQLite in WAL mode; nothing here is SQLite only but the connection pragmas.
@@ -37,6 +37,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from residency.errors import StoreError
 from residency.records import Decision
+from residency.store.sqlite import begin_explicitly
 
 TABLES = MetaData()
 
@@ -71,11 +72,24 @@ DECISIONS = Table(
 )
 
 
+FORGOTTEN = Table(
+    "forgotten",
+    TABLES,
+    Column("pseudonym", String(12), primary_key=True),
+    Column("when", String(32), nullable=False),
+    Column("saw", Text, nullable=False),  # JSON: what was made with the patient's text
+)
+
+
 def _first_tables(connection: Connection) -> None:
-    TABLES.create_all(connection)
+    TABLES.create_all(connection, tables=(VERSION, RUNS, DECISIONS))
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first_tables,)
+def _table_of_forgotten(connection: Connection) -> None:
+    FORGOTTEN.create(connection)
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first_tables, _table_of_forgotten)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +109,21 @@ class RunRow:
     error: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ForgottenRow:
+    """That a patient was to be forgotten. It outlives the runs and an older copy of the vault."""
+
+    pseudonym: str
+    when: str  # first asked for; ISO 8601, UTC
+    saw: dict[str, Any]
+
+
 class Ledger:
     """The ledger of one workspace."""
 
     def __init__(self, url: str) -> None:
         self.engine = create_engine(url)
+        begin_explicitly(self.engine)
         if self.engine.dialect.name == "sqlite":
             event.listen(self.engine, "connect", _sqlite_pragmas)
         _migrate(self.engine)
@@ -110,6 +134,8 @@ class Ledger:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             return cls(f"sqlite:///{path}")
+        except OperationalError as error:
+            raise _not_writable(error) from None
         except DatabaseError as error:
             raise StoreError(
                 f"{path}: not a ledger that can be opened ({type(error.orig).__name__}).",
@@ -143,6 +169,29 @@ class Ledger:
         with self._writing() as connection:
             connection.execute(RUNS.delete().where(RUNS.c.stage.not_in(keep)))
 
+    def used(self) -> bool:
+        """Whether anything is known; a ledger that was just made knows nothing."""
+        with self.engine.connect() as connection:
+            first = (connection.execute(select(table).limit(1)).first() for table in (RUNS, DECISIONS, FORGOTTEN))
+            return any(row is not None for row in first)
+
+    def note_forgotten(self, row: ForgottenRow) -> None:
+        """Inserts what is known of a forgotten patient, or replaces it."""
+        with self._writing() as connection:
+            connection.execute(FORGOTTEN.delete().where(FORGOTTEN.c.pseudonym == row.pseudonym))
+            values = {"pseudonym": row.pseudonym, "when": row.when, "saw": json.dumps(row.saw, sort_keys=True)}
+            connection.execute(FORGOTTEN.insert().values(**values))
+
+    def forgotten_patient(self, pseudonym: str) -> ForgottenRow | None:
+        with self.engine.connect() as connection:
+            row = connection.execute(select(FORGOTTEN).where(FORGOTTEN.c.pseudonym == pseudonym)).first()
+        return None if row is None else ForgottenRow(row.pseudonym, row.when, json.loads(row.saw))
+
+    def forgotten(self) -> set[str]:
+        """Pseudonyms of all patients that were to be forgotten."""
+        with self.engine.connect() as connection:
+            return set(connection.execute(select(FORGOTTEN.c.pseudonym)).scalars())
+
     def decide(self, decision: Decision) -> None:
         """Appends a person's decision."""
         values = {name: getattr(decision, name) for name in Decision.__dataclass_fields__}
@@ -158,13 +207,17 @@ class Ledger:
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
         try:
-            with self.engine.begin() as connection:
+            with self.engine.execution_options(writes=True).begin() as connection:
                 yield connection
         except OperationalError as error:
-            raise StoreError(
-                f"The ledger cannot be written: {error.orig}.",
-                fix="Free some space, check that the folder may be written, and run the same command again.",
-            ) from None
+            raise _not_writable(error) from None
+
+
+def _not_writable(error: OperationalError) -> StoreError:
+    return StoreError(
+        f"The ledger cannot be written: {error.orig}.",
+        fix="Free some space, check that the folder may be written, and run the same command again.",
+    )
 
 
 def _run(row: Any) -> RunRow:
@@ -176,8 +229,10 @@ def _run(row: Any) -> RunRow:
 
 def _migrate(engine: Engine) -> None:
     with engine.begin() as connection:
-        known = inspect(connection).has_table(VERSION.name)
-        applied = connection.execute(select(VERSION.c.number)).scalar_one() if known else 0
+        if _applied(connection) == len(MIGRATIONS):
+            return
+    with engine.execution_options(writes=True).begin() as connection:
+        applied = _applied(connection)
         if applied > len(MIGRATIONS):
             raise StoreError(
                 f"The ledger has schema {applied}; this version of residency knows up to {len(MIGRATIONS)}.",
@@ -185,13 +240,17 @@ def _migrate(engine: Engine) -> None:
             )
         for migration in MIGRATIONS[applied:]:
             migration(connection)
-        if applied < len(MIGRATIONS):
-            connection.execute(VERSION.delete())
-            connection.execute(VERSION.insert().values(number=len(MIGRATIONS)))
+        connection.execute(VERSION.delete())
+        connection.execute(VERSION.insert().values(number=len(MIGRATIONS)))
+
+
+def _applied(connection: Connection) -> int:
+    known = inspect(connection).has_table(VERSION.name)
+    return connection.execute(select(VERSION.c.number)).scalar_one() if known else 0
 
 
 def _sqlite_pragmas(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
-    cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA busy_timeout=10000")
+    cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()

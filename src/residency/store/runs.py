@@ -19,12 +19,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from filelock import FileLock, Timeout
-
-from residency.errors import StoreError
 from residency.settings import fingerprint, plain_data
 from residency.store.artifacts import Artifacts, Ref, Writer
-from residency.store.files import disk_errors, folder_sha256, sync_folder
+from residency.store.files import disk_errors, folder_sha256, locked, sync_folder
 from residency.store.journal import Journal
 from residency.store.ledger import Ledger, RunRow
 
@@ -48,7 +45,11 @@ class Outcome:
 
     def read(self, name: str, kind: type[Record]) -> list[Record]:
         """The records of one output."""
-        return list(self.workspace.artifacts.read(self.ref(name), kind))
+        return list(self.stream(name, kind))
+
+    def stream(self, name: str, kind: type[Record]) -> Iterator[Record]:
+        """The same one by one, none of them held."""
+        return self.workspace.artifacts.read(self.ref(name), kind)
 
     def folder(self, name: str) -> Path:
         """The folder of one output that is not records, such as an adapter."""
@@ -109,20 +110,11 @@ class Workspace:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Holds the workspace for one process; a second one is told so at once."""
-        lock = FileLock(self.folder / "lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise StoreError(
-                f"{self.folder}: another residency process is working here.",
-                fix="Wait until it ends, then run the same command again.",
-            ) from None
-        try:
-            for torn in self.artifacts.folder.glob(".*.part.*"):
-                torn.unlink()  # left by a run that was killed while it wrote
+        with locked(self.folder / "lock", seconds=0, busy=f"{self.folder}: another residency process is working here."):
+            with disk_errors(self.artifacts.folder):
+                for torn in self.artifacts.folder.glob(".*.part.*"):
+                    torn.unlink()  # left by a run that was killed while it wrote
             yield
-        finally:
-            lock.release()
 
     def clear(self, *, keep: Sequence[str] = ()) -> None:
         """Deletes what all runs made, and that they were; people's decisions stay, and adapters if ``keep`` names the

@@ -35,7 +35,6 @@ from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from filelock import FileLock, Timeout
 from sqlalchemy import (
     URL,
     Boolean,
@@ -61,8 +60,9 @@ from sqlalchemy import (
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from residency.errors import StoreError
-from residency.store.files import disk_errors
+from residency.store.files import disk_errors, locked
 from residency.store.keys import KEY_BYTES, NONCE_BYTES, KeyWrapper
+from residency.store.sqlite import begin_explicitly
 
 FILE = "vault.sqlite"
 SCHEMA = 1
@@ -144,18 +144,25 @@ class Vault:
         self._process = os.getpid()
         self._cipher = lru_cache(maxsize=KEYS_KEPT)(self._unwrap_patient)
         with self._transaction() as connection:
-            row = connection.execute(select(VAULT)).one()
+            row = connection.execute(select(VAULT)).first()
+        if row is None:
+            raise lost_vault(path.parent)
         _check(path, row, wrapper)
         self.id: str = row.id
         self._surrogate_key = self._unwrap(row.surrogate_key, _about(self.id, "surrogate"), "the key of surrogates")
         self._lookup_key = hmac.digest(self._surrogate_key, b"residency vault patient lookup 1", "sha256")
 
     @classmethod
-    def open(cls, folder: Path, wrapper: KeyWrapper, *, first_surrogate_key: bytes | None = None) -> Vault:
-        """The vault in ``folder``, made if absent; StoreError, and nothing written, if the key is another one.
+    def open(
+        cls, folder: Path, wrapper: KeyWrapper, *, known: str | None = None, first_surrogate_key: bytes | None = None
+    ) -> Vault:
+        """The vault in ``folder``; StoreError, and nothing written, if the key is another one.
 
+        ``known``: the id of the vault that must be there; where none is known, one is made if absent.
         ``first_surrogate_key``: 32 bytes that a new vault takes for its surrogates; drawn at random if not given.
         """
+        if known is not None and cls.fingerprint_at(folder) is None:
+            raise lost_vault(folder)
         path = folder / FILE
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -168,7 +175,12 @@ class Vault:
                     if not inspect(connection).has_table(VAULT.name):
                         _make(connection, wrapper, first_surrogate_key or secrets.token_bytes(KEY_BYTES))
         try:
-            return cls(path, engine, wrapper)
+            vault = cls(path, engine, wrapper)
+            if known not in (None, vault.id):
+                raise StoreError(
+                    f"{path}: this is not the vault {known} that belongs here.", fix="Put back its last good copy."
+                )
+            return vault
         except BaseException:
             engine.dispose()
             raise
@@ -185,7 +197,7 @@ class Vault:
                 if not _made(path, engine):
                     return None
                 with _transaction(path, engine) as connection:
-                    fingerprint: str = connection.execute(select(VAULT.c.fingerprint)).scalar_one()
+                    fingerprint: str | None = connection.execute(select(VAULT.c.fingerprint)).scalar()
                 return fingerprint
             finally:
                 engine.dispose()
@@ -508,16 +520,24 @@ class Vault:
             connection.close()
 
 
+def lost_vault(folder: Path) -> StoreError:
+    """A new vault in its place would take in again whom it had forgotten."""
+    return StoreError(
+        f"{folder / FILE}: the vault of this project is missing or empty; only it knows who was forgotten.",
+        fix=f"Put back its last good copy. If there is none: take the texts of forgotten patients out of the inbox, "
+        f"delete {folder.parent}, and run anew.",
+    )
+
+
 def _engine(path: Path) -> Engine:
     engine = create_engine(URL.create("sqlite", database=str(path)), hide_parameters=True)
+    begin_explicitly(engine)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _sqlite_pragmas)
-        event.listen(engine, "begin", _sqlite_begin)
     return engine
 
 
 def _sqlite_pragmas(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # the driver would begin too late, after the first reads
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={int(1000 * BUSY_SECONDS)}")
     cursor.execute("PRAGMA journal_mode=WAL")
@@ -525,11 +545,6 @@ def _sqlite_pragmas(connection: Any, _record: Any) -> None:
     cursor.execute("PRAGMA temp_store=MEMORY")  # no copies of pages in files outside the folder
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
-
-
-def _sqlite_begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get("writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 @contextmanager
@@ -556,14 +571,9 @@ def _making_alone(folder: Path) -> Iterator[None]:
 
     Without this lock, 34 of 300 vaults that 8 processes made at once were refused as locked (measured by us, 2026).
     """
-    try:
-        with FileLock(folder / "vault.lock", timeout=60, mode=0o600):
-            yield
-    except Timeout:
-        raise StoreError(
-            f"{folder}: another process has been opening the vault for a minute.",
-            fix="Wait until it ends, then run the same command again.",
-        ) from None
+    busy = f"{folder}: another process has been opening the vault for a minute."
+    with locked(folder / "vault.lock", seconds=60, busy=busy):
+        yield
 
 
 def _made(path: Path, engine: Engine) -> bool:

@@ -31,6 +31,33 @@ NAMES = [
     ("GDD", "HP:0001263"),
     ("ﬂoppy", "HP:0001252"),  # a ligature
     ("squint", "HP:0000486"),
+    ("pre-auricular pit", "HP:0004467"),
+    ("preauricular pits", "HP:0004467"),
+    ("brachydactyly type A-1", "HP:0009371"),
+    ("distal arthrogryposis type I", "HP:0005684"),
+    ("mentally retarded", "HP:0001249"),
+    ("malformed kidneys", "HP:0000077"),
+    ("vertical talus", "HP:0001838"),
+    ("delay of speech", "HP:0000750"),
+    ("ear anomalies", "HP:0000598"),  # a name of the outer ear too: the wider concept counts
+    ("spinal defects", "HP:0000925"),  # loosely a name of two concepts; so too
+]
+
+LISTS = [
+    (
+        "anal, renal and ear anomalies",
+        [f"Abnormality of the {part}" for part in ("anus", "kidney", "ear")],
+    ),
+    ("motor and speech delay", ["Motor delay", "Delayed speech and language development"]),
+    ("short metacarpals and phalanges", ["Short metacarpal", "Short phalanx of finger"]),
+    ("conductive or sensorineural hearing loss", ["Conductive hearing impairment", "Sensorineural hearing impairment"]),
+    (
+        "mild to moderate intellectual disability",
+        [f"Intellectual disability, {d}" for d in ("mild", "moderate")],
+    ),
+    ("cleft palate, cleft lip", ["Cleft palate", "Cleft lip"]),
+    ("Facial and head with long profile.", []),  # a member borrows from words beside it only
+    ("microcephaly and wide feet", ["Microcephaly", "Broad foot"]),  # a name of its own borrows nothing
 ]
 
 NOTHING = [
@@ -92,6 +119,16 @@ def test_the_longest_name_wins(reader: Reader) -> None:
 def test_both_of_two_coordinated_names_are_found(reader: Reader) -> None:
     labels = {finding.label for finding in find("Palmar and plantar pits.", reader)}
     assert labels == {"Palmar pits", "Plantar pits"}
+
+
+@pytest.mark.parametrize(("text", "labels"), LISTS, ids=[text for text, _ in LISTS])
+def test_members_of_a_list_share_a_part_of_their_names(text: str, labels: list[str], reader: Reader) -> None:
+    assert [finding.label for finding in find(text, reader)] == labels
+
+
+def test_an_adjective_belongs_to_the_noun_that_follows(reader: Reader) -> None:
+    assert find("An enlarged cardiac silhouette.", reader) == ()
+    assert [f.label for f in find("An enlarged heart.", reader)] == ["Cardiomegaly"]
 
 
 def test_an_abbreviation_keeps_its_letter_case(reader: Reader) -> None:

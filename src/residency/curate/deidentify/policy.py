@@ -65,7 +65,7 @@ class ReviewRule(Settings):
     missed_at_most: float = Field(
         default=0.05, gt=0, lt=1, description="upper bound of the share of identifiers missed, each class, ratio"
     )
-    missed_by_class: Mapping[str, float] = Field(
+    missed_by_class: Mapping[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
         default={}, description="another bound for a class, e.g. {SSN: 0.01}, ratio"
     )
     confidence: float = Field(default=0.95, gt=0.5, lt=1, description="of the one-sided exact bound, ratio")
@@ -105,7 +105,8 @@ class Policy(Settings):
 LIMITS = frozenset({"before_training", "missed_at_most", "missed_by_class", "confidence", "pool_below"})
 """Settings of a ``ReviewRule`` that judge evidence; changing one makes no text or evidence stale."""
 BASED_ON = "based_on"
-_NAME = re.compile(r"[A-Za-z_-]{1,40}")
+_NAME = re.compile(r"[a-z_-]{1,40}")
+_QUOTED = re.compile(r"(alias|tag|handle) '.*'", re.DOTALL)  # what YAML's errors repeat of the file
 NAMES = ("safe_harbor", "expert_determination", "limited_data_set")
 
 
@@ -138,9 +139,8 @@ def read_policy(text: str) -> Policy:
     try:
         written = policy_of(read_yaml(text))
     except yaml.YAMLError as error:
-        raise ValueError(
-            f"not YAML: {getattr(error, 'problem', '') or 'a character that YAML does not allow'}"
-        ) from None
+        problem = _QUOTED.sub(r"\1", getattr(error, "problem", "") or "a character that YAML does not allow")
+        raise ValueError(f"not YAML: {problem}") from None
     return written if isinstance(written, Policy) else Policy.model_validate(written)
 
 

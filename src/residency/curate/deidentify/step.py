@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from residency.curate.deidentify.detector import Detector, default_detector
 from residency.curate.deidentify.feedback import NO_FEEDBACK, Feedback, apply_feedback
@@ -64,6 +64,17 @@ class Deidentify(Step):
         description="also use the entities of the spaCy model; nearly three times slower, for no gain in recall",
     )
     patterns: tuple[OwnPattern, ...] = Field(default=(), description="a team's own patterns, as Presidio runs them")
+
+    @model_validator(mode="after")
+    def _limits_are_of_known_classes(self) -> Deidentify:
+        known = [*Identifier, *(pattern.label for pattern in self.patterns)]
+        unknown = sum(label not in known for label in self.policy.review.missed_by_class)
+        if unknown:
+            raise ValueError(
+                f"policy.review.missed_by_class: {unknown} of its classes are none; classes are {', '.join(known)}, "
+                "and the labels of patterns"
+            )
+        return self
 
     def fingerprint(self) -> str:
         """Of what changes a text; what people must have checked does not."""

@@ -80,7 +80,8 @@ def shift_of(key: bytes, patient: str) -> int:
 
 
 def _digest(key: bytes, patient: str, kind: str, value: str) -> bytes:
-    return hmac.new(key, "\x1f".join((kind, patient, value)).encode(), hashlib.sha256).digest()
+    about = "\x1f".join((kind, patient, value))
+    return hmac.new(key, about.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
 
 
 @dataclass(slots=True)

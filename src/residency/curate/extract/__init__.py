@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
-from residency.curate.extract.lexicon import Lexicon, load_lexicon, rows
+from residency.curate.extract.lexicon import Lexicon, load_lexicon
 from residency.curate.extract.matcher import find_mentions
 from residency.curate.extract.status import Cues, read_cues, statuses
 from residency.curate.extract.tokens import tokenize
@@ -39,7 +39,7 @@ class Reader:
 @lru_cache(maxsize=4)
 def load_reader(pack: Pack) -> Reader:
     """The reader of a pack; built once a process."""
-    return Reader(lexicon=load_lexicon(pack), cues=read_cues(rows(pack.path(pack.settings.status_cues))))
+    return Reader(lexicon=load_lexicon(pack), cues=read_cues(pack.rows(pack.settings.status_cues)))
 
 
 def find(text: str, reader: Reader) -> tuple[Finding, ...]:

@@ -5,28 +5,27 @@ Out: a ``Lexicon``.
 
 Covers: which names of the terminology are used (not the broad ones: they name a wider concept); names that occur
 only in the pack's tables; abbreviations, which keep their letter case; statements of normality, which are
-findings with the status absent. Does not cover: look-up in a text (matcher).
+findings with the status absent; labels without what only a terminology says ("Abnormal heart morphology").
+Does not cover: look-up in a text (matcher).
 
 A name is kept under two order-free keys. The exact key folds spelling and number; the loose key also part of
-speech and the pack's word classes. A loose key that several concepts share is dropped: it decides nothing.
+speech and the pack's word classes. Where concepts share a key, the better kind of name decides, then the wider
+concept; a loose key of unrelated concepts is dropped: it decides nothing.
 """
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 from typing import TypeVar
 
 from residency.curate.extract.typos import deletion_index
-from residency.errors import ProjectError
 from residency.packs import Pack
 from residency.packs.terminology import Terminology, load_terminology
-from residency.packs.words import AND, AND_WORDS, STOP_WORDS, WORD, light, strong, word_set
+from residency.packs.words import AND, AND_WORDS, STOP_WORDS, WORD, join_prefixes, light, strong, word_set
 from residency.records import Status
 
 USED_SCOPES = frozenset({"LABEL", "EXACT", "NARROW", "RELATED"})
@@ -61,11 +60,13 @@ class Lexicon:
     folded_abbreviations: Mapping[str, Entry]  # lower case -> entry, for texts without letter case
     folded_expansions: Mapping[str, tuple[str, ...]]
     classes: Mapping[str, str]  # stem -> stem of its word class
+    general: frozenset[str]  # stems of the words that only say that something is wrong
     vocabulary: frozenset[str]  # light forms that occur in exact keys
     stems: frozenset[str]  # stems that occur in loose keys
     known_words: frozenset[str]  # never taken for a typo
     neighbors: Mapping[str, tuple[str, ...]]  # a long word with one letter left out -> vocabulary words
     longest: int  # content words of the longest name
+    memo: dict[str, tuple[str, str, bool] | None] = field(default_factory=dict, repr=False)  # look-ups of words (units)
 
     def stem(self, word: str) -> str:
         """The stem under which a light form stands in loose keys."""
@@ -75,7 +76,7 @@ class Lexicon:
     def read(self, words: Sequence[str], stems: Sequence[str]) -> Entry | None:
         """What a name with these light forms and stems stands for, in any order."""
         entry = self.exact.get(" ".join(sorted(words)))
-        if entry is not None or (len(words) == 1 and not _is_adjective(words[0])):
+        if entry is not None or (len(words) == 1 and not is_adjective(words[0])):
             return entry
         return self.loose.get(" ".join(sorted(stems)))
 
@@ -89,19 +90,17 @@ def load_lexicon(pack: Pack) -> Lexicon:
 def build_lexicon(pack: Pack, terminology: Terminology) -> Lexicon:
     """The lexicon of a pack over a terminology."""
     settings = pack.settings
-    short_forms = tuple(rows(pack.path(settings.abbreviations)))
+    short_forms = tuple(pack.rows(settings.abbreviations))
     expansions = _expansions(short_forms)
     names = _Names(terminology, expansions)
     names.add_terminology()
     for row in short_forms:
         if row["hpo_id"]:
             names.add_own(row["abbreviation"], row["hpo_id"], short=True)
-    for row in rows(pack.path(settings.synonyms)):
+    for row in pack.rows(settings.synonyms):
         names.add_own(row["name"], row["hpo_id"], status=row.get("status") or None)
-    classes = {
-        strong(light(row["word"])): strong(light(row["stands_for"])) for row in rows(pack.path(settings.word_classes))
-    }
-    loose = _loose(names.exact, classes)
+    classes = {strong(light(row["word"])): strong(light(row["stands_for"])) for row in pack.rows(settings.word_classes)}
+    loose = _loose(names.exact, classes, terminology)
     vocabulary = frozenset(word for key in names.exact for word in key.split())
     return Lexicon(
         labels=terminology.labels,
@@ -113,23 +112,13 @@ def build_lexicon(pack: Pack, terminology: Terminology) -> Lexicon:
         folded_abbreviations=_folded({short: entry for short, (_, entry) in names.abbreviations.items()}),
         folded_expansions=_folded(expansions),
         classes=classes,
+        general=frozenset(map(strong, ("abnormality", "difficulty"))),
         vocabulary=vocabulary,
         stems=frozenset(stem for key in loose for stem in key.split()),
         known_words=terminology.known_words,
         neighbors=deletion_index(vocabulary),
         longest=min(max(len(key.split()) for key in names.exact), LONGEST_NAME),
     )
-
-
-def rows(path: Path | None) -> Iterator[dict[str, str]]:
-    """The rows of a tab-separated table; lines that start with # are remarks. No path, no rows."""
-    if path is None:
-        return
-    if not path.is_file():
-        raise ProjectError(f"pack: its table {path.name} is missing.", fix="Correct the file's name in pack.yaml.")
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = (line for line in file if not line.startswith("#"))
-        yield from csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
 
 
 def forms(words: Sequence[str], expansions: Mapping[str, tuple[str, ...]]) -> list[str]:
@@ -155,7 +144,7 @@ _Ranked = tuple[int, Entry]  # rank (0 is best) and what the name stands for
 
 
 class _Names:
-    """Collects names; the better rank wins, among equals the lower concept id."""
+    """Collects names; the better rank wins, among equals the wider concept, then the lower id."""
 
     def __init__(self, terminology: Terminology, expansions: Mapping[str, tuple[str, ...]]) -> None:
         self.terminology = terminology
@@ -171,8 +160,8 @@ class _Names:
             for name, scope in names:
                 if scope in USED_SCOPES:
                     self._add(name, _RANK[scope], Entry(concept))
-                    if "(" in name:
-                        self._add(re.sub(r"\s*\([^)]*\)", "", name), _RANK[scope] + 1, Entry(concept))
+                    for variant in shorter(name):
+                        self._add(variant, _RANK[scope] + 1, Entry(concept))
 
     def add_own(self, name: str, concept: str, *, status: str | None = None, short: bool = False) -> None:
         """A name from one of the pack's tables; it goes before the terminology's names. No concept: no finding."""
@@ -183,25 +172,56 @@ class _Names:
             self._add(name, 0, entry, short=short)
 
     def _add(self, name: str, rank: int, entry: Entry, *, short: bool = False) -> None:
-        words = _NAME_TOKEN.findall(name)
+        words = _NAME_TOKEN.findall(join_prefixes(name))
         if len(words) == 1 and _is_short(words[0], short):
             if rank and len(words[0]) < SHORTEST_ABBREVIATION:
                 return
-            _put(self.abbreviations, words[0], rank, entry)
+            _put(self.abbreviations, words[0], rank, entry, self.terminology)
             return
         if key := " ".join(sorted(forms(words, self.expansions))):
-            _put(self.exact, key, rank, entry)
+            _put(self.exact, key, rank, entry, self.terminology)
             if "," in name:
                 self.commas.add(key)
+
+
+# What a label says for the sake of order and a text leaves out: "Abnormal heart morphology", "Type A1 brachydactyly".
+_ORDER_WORDS = re.compile(
+    r"\s*\([^)]*\)|\s+(?:morphology|physiology)\b|\btype\s+(?=[a-z0-9]+\s)|\b(?:congenital|\w+(?:ous|ive|ed)ly)\s+",
+    re.IGNORECASE,
+)
+
+
+_ORDER_HINTS = ("(", "orphology", "hysiology", "ype ", "ongenital", "ly ")
+
+
+def shorter(name: str) -> Iterator[str]:
+    """The name without what only a terminology says."""
+    if not any(hint in name for hint in _ORDER_HINTS):
+        return
+    plain = _ORDER_WORDS.sub("", name).strip()
+    if plain != name and " " in plain:
+        yield plain
 
 
 _RANK = {"LABEL": 1, "EXACT": 3, "NARROW": 5, "RELATED": 7}
 
 
-def _put(table: dict[str, _Ranked], key: str, rank: int, entry: Entry) -> None:
+def _put(table: dict[str, _Ranked], key: str, rank: int, entry: Entry, terminology: Terminology) -> None:
     known = table.get(key)
-    if known is None or (rank, entry.concept) < (known[0], known[1].concept):
+    if known is None or rank < known[0]:
         table[key] = (rank, entry)
+    elif rank == known[0]:
+        lower = min(entry, known[1], key=lambda e: e.concept)
+        table[key] = (rank, _wider(entry, known[1], terminology) or lower)
+
+
+def _wider(left: Entry, right: Entry, terminology: Terminology) -> Entry | None:
+    """The entry whose concept includes the other's: a name of both is used for the wider one."""
+    if not (left.concept and right.concept) or left.status is not right.status:
+        return None
+    if terminology.is_a(left.concept, right.concept):
+        return right
+    return left if terminology.is_a(right.concept, left.concept) else None
 
 
 def _is_short(word: str, listed: bool) -> bool:
@@ -228,8 +248,17 @@ def _expansions(short_forms: Sequence[Mapping[str, str]]) -> dict[str, tuple[str
 _ADJECTIVE = re.compile(r"..(?:ic|ous|ese|[^aeiou]y|ive|al|ar|less)$")
 
 
-def _is_adjective(word: str) -> bool:
+def is_adjective(word: str) -> bool:
+    """Whether a light form looks like an adjective ("ataxic")."""
     return len(word) >= SHORTEST_ADJECTIVE and _ADJECTIVE.search(word) is not None
+
+
+_MODIFIER = re.compile(r"..(?:ic|iac|ous|ese|ive|al|ar|less|ed)$|^absent$")
+
+
+def is_modifier(word: str) -> bool:
+    """Whether a light form looks like a word that needs a noun ("conductive"); unlike "microcephaly"."""
+    return _MODIFIER.search(word) is not None
 
 
 _T = TypeVar("_T")
@@ -250,8 +279,8 @@ def _folded(table: Mapping[str, _T]) -> dict[str, _T]:
 _EVERYDAY = word_set("status poly gen typ abs V sx man mid fit hem ham")
 
 
-def _loose(exact: Mapping[str, _Ranked], classes: Mapping[str, str]) -> dict[str, Entry]:
-    """Loose keys that mean one concept only; among names of unequal rank the better decides."""
+def _loose(exact: Mapping[str, _Ranked], classes: Mapping[str, str], terminology: Terminology) -> dict[str, Entry]:
+    """Loose keys that mean one concept, or one that includes the others; of unequal ranks the better decides."""
     found: dict[str, _Ranked] = {}
     shared: set[str] = set()
     for key, (rank, entry) in exact.items():
@@ -262,5 +291,8 @@ def _loose(exact: Mapping[str, _Ranked], classes: Mapping[str, str]) -> dict[str
             found[loose] = (rank, entry)
             shared.discard(loose)
         elif rank == known[0] and entry != known[1]:
-            shared.add(loose)
+            wider = _wider(entry, known[1], terminology)
+            found[loose] = (rank, wider or known[1])
+            if wider is None:
+                shared.add(loose)
     return {key: entry for key, (_, entry) in found.items() if key and key not in shared}

@@ -4,8 +4,9 @@ In: tokens, mentions, and the pack's cues. Out: one status a mention; None where
 ("should a seizure ever occur", "no family history of epilepsy").
 
 Covers: cues before and after a mention, their scope over lists, false cues ("no change in"), check boxes and
-form cells, "Family history" headings, who has the finding and who only reports it. Does not cover: statements
-that span several sentences, sarcasm, and languages other than the cues'.
+form cells, form fields left blank, "Family history" headings, who has the finding and who only reports it.
+Does not cover: statements that span several sentences; a patient's children ("her son" is mostly the patient, whose
+mother tells); two diagnoses weighed against each other ("migraine versus epilepsy"); languages other than the cues'.
 
 Scopes are read from cue words and list connectors in the manner of NegEx (Chapman et al. 2001) and ConText
 (Harkema et al. 2009), and not from a parse tree: clinical text is rarely a sentence that a parser knows.
@@ -16,10 +17,11 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from residency.curate.extract.matcher import Mention
+from residency.curate.extract.runs import MEMO_WORDS
 from residency.curate.extract.tokens import SENTENCE_END, Tokens, tokenize
 from residency.curate.extract.typos import SHORTEST_TYPO, deletion_index, nearest
 from residency.packs.words import word_set
@@ -29,6 +31,7 @@ from residency.records import Status
 # on the development reports, 2026-11-24; ConText uses six.
 REACH = 6
 LIST_REACH = 2
+OWNER_REACH = 9  # "the great-aunt, aged ninety-six, has ..."
 STATEMENT = 40  # tokens and mentions that one condition ("if ...") may govern
 
 
@@ -60,18 +63,23 @@ _REPORTED_IN = word_set(
     second degree and on runs run"""
 )
 _LISTS_NEGATIVES = word_set("neg negative negatives r/o'd o'd denies absent")
+_RUNS = frozenset({"run", "runs", "running"})
+_CONTRASTS = word_set("but however although whereas while though")
 _BULLETS = word_set("- – * # >")
 _ADDS = frozenset({":", "-", "–"})
+_IS = frozenset({"is", "was", "are", "were", "with"})  # right before a finding: "the brother is ataxic"
 _HAVE = frozenset({"have", "has", "had"})
 _CHECK_BEFORE = re.compile(r"(?:(\[ ?\]|☐|\(-\)|∅|-ve)|(\[[xX✓✗]\]|☑|\(\+\)))[ \t]*$")
 _QUESTION_BEFORE = re.compile(r"(?:^|[\s(\[:,;/-])\?\s?$")
 _CELL_AFTER = re.compile(
-    r"[ \t]*(?:[:|=][ \t]*|\()(?P<word>absent|no|n|neg|negative|nil|none|denied|denies|not present|never"
-    r"|present|yes|y|pos|positive|uncertain|unsure|not sure|possible|resolved|outgrown|\+|-|–)"
+    r"[ \t]*(?:[:|=][ \t]*|\(|[ \t][-–][ \t]+)(?P<word>absent|no|n|neg|negative|nil|none|denied|denies"
+    r"|not present|never|present|yes|y|pos|positive|uncertain|unsure|not sure|possible|resolved|outgrown|\+|-|–)"
     r"\)?[ \t]*(?=[\r\n|;,.)]|$)"
     r"|[ \t]+(?P<sign>[-–+])[ \t]*(?=[\r\n.;]|$)",
     re.IGNORECASE,
 )
+_FIELD_AFTER = re.compile(r"[ \t]*:[ \t]*_{2,}")  # "Allergies: ____" was never filled in
+_ALONE_BEFORE = re.compile(r"(?:^|[\n,;:•*-])[ \t]*$")
 _CELL_STATUS = {
     **dict.fromkeys(word_set("absent no n neg negative nil none denied denies never - –"), Status.ABSENT),
     "not present": Status.ABSENT,
@@ -101,6 +109,7 @@ class Cues:
     phrases: Mapping[str, tuple[tuple[tuple[str, ...], frozenset[tuple[CueKind, str]]], ...]]
     words: frozenset[str]
     neighbors: Mapping[str, tuple[str, ...]]  # a long word with one letter left out -> words
+    memo: dict[str, str] = field(default_factory=dict, repr=False)  # look-ups of unknown words
 
     def at(
         self, words: Sequence[str], index: int, end: int, taken: Container[int]
@@ -110,8 +119,16 @@ class Cues:
             last = index + len(phrase)
             fits = last <= end and tuple(words[index:last]) == phrase
             if fits and not any(place in taken for place in range(index + 1, last)):
-                return len(phrase), meanings
+                return (0, frozenset()) if self._gives_way(words, index, last, end, taken) else (len(phrase), meanings)
         return 0, frozenset()
+
+    def _gives_way(self, words: Sequence[str], index: int, last: int, end: int, taken: Container[int]) -> bool:
+        """Whether a false cue begins inside this one and goes beyond it: "is not" in "is not controlled"."""
+        for start in range(index + 1, last):
+            size, meanings = self.at(words, start, end, taken)
+            if start + size > last and any(kind is CueKind.NONE for kind, _ in meanings):
+                return True
+        return False
 
 
 def read_cues(table: Iterable[Mapping[str, str]]) -> Cues:
@@ -146,6 +163,11 @@ class _Item:
         return self.word in _JOIN
 
     @property
+    def gives(self) -> bool:
+        """Whether this gives a finding to the relative before it."""
+        return bool(_HAVE & set(self.words)) or self.has(CueKind.HAS) or self.word in _ADDS
+
+    @property
     def is_person(self) -> bool:
         return any(word in _PERSON for word in self.words)
 
@@ -175,7 +197,7 @@ def statuses(
             below = _within(negatives, tokens.starts[mention.first])
             cell = _cell(tokens, mention) or (Status.ABSENT if below else None)
             found[number] = _decide(mention.entry.status, cell, marks.get(number), number in relatives)
-            if number == title and cell is None:
+            if (number == title and cell is None) or _FIELD_AFTER.match(tokens.text, tokens.ends[mention.last]):
                 found[number] = None
     return found
 
@@ -184,7 +206,9 @@ def _cue_word(word: str, cues: Cues, known_words: Container[str]) -> str:
     """The word, or the one cue word that it mistypes."""
     if len(word) < SHORTEST_TYPO or word in cues.words or word in known_words or not word.isalpha():
         return word
-    return nearest(word, cues.words, cues.neighbors) or word
+    if word not in cues.memo and len(cues.memo) < MEMO_WORDS:
+        cues.memo[word] = nearest(word, cues.words, cues.neighbors) or word
+    return cues.memo.get(word, word)
 
 
 def _decide(said: Status | None, cell: Status | None, mark: CueKind | None, relative: bool) -> Status | None:
@@ -251,6 +275,8 @@ def _marks(items: Sequence[_Item]) -> dict[int, CueKind]:
     marks: dict[int, CueKind] = {}
     last = max(place for place, item in enumerate(items) if item.mention is not None)
     for place, item in enumerate(items):
+        if item.word == "should" and place < last and items[place + 1].mention is not None:
+            marks.update(dict.fromkeys(_forward(items, place, CueKind.HYPOTHETICAL), CueKind.HYPOTHETICAL))
         directions = {direction for _, direction in item.meanings}
         looks_back = place > last or (place > 0 and items[place - 1].mention is not None)
         for kind, direction in sorted(item.meanings):
@@ -279,8 +305,11 @@ def _forward(items: Sequence[_Item], place: int, kind: CueKind) -> list[int]:
     if kind is CueKind.HYPOTHETICAL:  # to the end of the statement
         return [i.mention for i in items[place + 1 : place + 1 + STATEMENT] if i.mention is not None]
     reached: list[int] = []
-    gap = 0
+    gap = brackets = 0
     for item in items[place + 1 :]:
+        brackets += (item.word == "(") - (item.word == ")")
+        if brackets < 0:  # "cough (resolved), fever"
+            break
         if item.mention is not None:
             reached.append(item.mention)
             gap = 0
@@ -338,36 +367,45 @@ def _chains(joins: set[str], verb: str) -> bool:
 
 def _of_relatives(items: Sequence[_Item], in_section: bool) -> set[int]:
     """The mentions that a relative has, and not the patient."""
+    found = _owned_by_relatives(items)
+    spoken_of = any(item.is_person for item in items)
+    if in_section and not spoken_of and not found and not any(i.has(CueKind.REPORTS) for i in items):
+        found.update(item.mention for item in items if item.mention is not None)
+    return found
+
+
+def _owned_by_relatives(items: Sequence[_Item]) -> set[int]:
     found: set[int] = set()
-    history = False
+    history = contrast = False  # speaking of the family; after "but"
     owner = False  # a relative who has what follows
     relative: int | None = None  # place of a relative who may turn out to be the owner
     for place, item in enumerate(items):
         if relative is not None and not owner and place - relative > 2 * REACH:
             relative = None
         if item.mention is not None:
-            near = relative is not None and not any(i.is_person for i in items[relative:place])
-            if (
-                owner
-                or history
-                or (near and all(i.is_join or i.word in _ADDS for i in items[(relative or 0) + 1 : place]))
-            ):
+            if owner or history or (relative is not None and _stands_beside(items[relative + 1 : place])):
                 found.add(item.mention)
         elif item.has(CueKind.FAMILY):
             history = True
+            if item.words[0] in _RUNS:
+                found.update(_backward(items, place))
         elif item.has(CueKind.RELATIVE):
             relative, owner = place, False
             found.update(_reported_in(items, place))
         elif relative is not None and item.has(CueKind.REPORTS):
             relative, owner = None, False
-        elif relative is not None and (_HAVE & set(item.words) or item.has(CueKind.HAS) or item.word in _ADDS):
-            owner = not any(i.is_person for i in items[relative:place]) and place - relative <= REACH
-        elif item.is_person and not history:
-            relative, owner = None, False
-    spoken_of = any(item.is_person for item in items)
-    if in_section and not spoken_of and not found and not any(i.has(CueKind.REPORTS) for i in items):
-        found.update(item.mention for item in items if item.mention is not None)
+        elif relative is not None and item.gives:
+            owner = not any(i.is_person for i in items[relative : place + 1]) and place - relative <= OWNER_REACH
+        elif item.words[0] in _CONTRASTS:
+            contrast = True
+        elif item.is_person and (contrast or not history):
+            relative, owner, history = None, False, False
     return found
+
+
+def _stands_beside(between: Sequence[_Item]) -> bool:
+    """Whether nothing else stands between a relative and a finding: "mother: migraine", "the brother is ataxic"."""
+    return all((i.is_join or i.word in _ADDS | _IS) and not i.is_person for i in between)
 
 
 def _reported_in(items: Sequence[_Item], place: int) -> list[int]:
@@ -395,6 +433,8 @@ def _cell(tokens: Tokens, mention: Mention) -> Status | None:
     if box := _CHECK_BEFORE.search(before):
         return Status.ABSENT if box[1] else Status.PRESENT
     if _QUESTION_BEFORE.search(before):
+        return Status.UNCERTAIN
+    if tokens.text.startswith("?", end) and _ALONE_BEFORE.search(before if start > len(before) else "\n" + before):
         return Status.UNCERTAIN
     if cell := _CELL_AFTER.match(tokens.text, end):
         return _CELL_STATUS[(cell["word"] or cell["sign"]).lower()]

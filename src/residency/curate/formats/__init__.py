@@ -32,6 +32,7 @@ from residency.curate.formats.source import (
     SourceFile,
     SourceSettings,
     Unreadable,
+    whole_characters,
 )
 from residency.curate.formats.table import choose_columns, columns_of, read_table
 
@@ -46,6 +47,7 @@ __all__ = [
     "check_columns",
     "format_of",
     "read",
+    "whole_characters",
 ]
 
 READERS: Mapping[Format, Reader] = {
@@ -175,14 +177,9 @@ def _by_first_row(line: str) -> Format | None:
 
 
 def _writable(part: Part | Unreadable) -> Part | Unreadable:
-    """The part without halves of characters, which JSON can hold and no file can: each becomes U+FFFD."""
-    key = _whole(part.key)
-    return replace(part, key=key, text=_whole(part.text)) if isinstance(part, Part) else replace(part, key=key)
-
-
-def _whole(text: str) -> str:
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
+    """The part without halves of characters."""
+    key, locator = whole_characters(part.key), whole_characters(part.locator)
+    if isinstance(part, Unreadable):
+        return replace(part, key=key, locator=locator, detail=whole_characters(part.detail))
+    text = whole_characters(part.text)
+    return replace(part, key=key, locator=locator, text=text, mended=text != part.text)

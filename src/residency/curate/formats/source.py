@@ -91,6 +91,7 @@ class Part:
     text: str
     key: str = ""
     locator: str = ""  # the place inside the file, e.g. "row 4"; empty for a whole file
+    mended: bool = False  # halves of characters in it were replaced
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +165,16 @@ def survey(path: Path) -> FileFacts:
             valid = valid and _decodes(decoder, block, final=False)
     valid = valid and _decodes(decoder, b"", final=True)
     return FileFacts(digest.hexdigest(), size, sample, valid)
+
+
+def whole_characters(text: str) -> str:
+    """The text without halves of characters, which JSON and names of files can hold and no text file can: each
+    becomes U+FFFD."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
 
 
 def one_line_end(text: str) -> str:
