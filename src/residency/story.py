@@ -38,18 +38,23 @@ from residency.curate.step import Step, Tools
 from residency.curate.suspicions import Suspicion, suspicious_labels
 from residency.errors import GateRefused, ProjectError
 from residency.evaluate import metrics
+from residency.evaluate.assessment import Assess, in_slices
 from residency.evaluate.baselines import (
     candidates_baseline,
     findings_baseline,
     findings_sentence_baseline,
     linear_baseline,
 )
-from residency.evaluate.calibration import fit_temperature, reliability, selective
+from residency.evaluate.calibration.conformal import coverage_of, fit_label_sets
+from residency.evaluate.calibration.maps import cross_fitted, fit_map
+from residency.evaluate.calibration.reliability import reliability
+from residency.evaluate.calibration.selective import choose_threshold, selective
 from residency.evaluate.compare import Comparison, compare
 from residency.evaluate.gate import GateEvidence, GateResult, decide
 from residency.evaluate.report import write_evidence, write_report
 from residency.evaluate.report.view import plain
 from residency.evaluate.run import System, choose_shots, few_shot, predict
+from residency.evaluate.slices import Slices, own_slices
 from residency.intake import TREATMENT, TreatPatients, deidentify_inbox, raw_document, treatment
 from residency.packs.terminology import Terminology, load_terminology
 from residency.project import Project
@@ -100,6 +105,7 @@ class Iteration:
     scores: list[Score] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
     calibration: dict[str, dict[str, Any]] = field(default_factory=dict)  # by task
+    slices: dict[str, dict[str, Any]] = field(default_factory=dict)  # by task
     released: Release | None = None
     verdict: GateResult | None = None
     pages: tuple[Path, Path] | None = None  # report.json, report.html
@@ -629,12 +635,14 @@ def score(iteration: Iteration) -> None:
             "settings": iteration.project.settings.evaluate.model_dump(mode="json"),
             "inputs": fingerprint([as_plain(p) for name in systems for p in iteration.predictions[name, task.name]]),
             "labels": iteration.labels[task.name],
+            "own": [file_sha256(file) for file in iteration.project.own_files(task)],
         }
         outcome = iteration.once(f"score {task.name}", identity, scoring(iteration, task, systems), EVALUATION_CODE)
         reused &= outcome.reused
         iteration.scores += outcome.read("scores", Score)
         iteration.comparisons += outcome.read("comparisons", Comparison)
         iteration.calibration[task.name] = outcome.facts["calibration"]
+        iteration.slices[task.name] = outcome.facts["slices"]
         iteration.progress.advance()
     iteration.progress.end(f"{len(iteration.scores)} scores", reused=reused)
 
@@ -647,6 +655,7 @@ def scoring(iteration: Iteration, task: TaskSettings, systems: Sequence[str]) ->
     common: dict[str, Any] = {
         "labels": iteration.labels[task.name],
         "find": iteration.finder,
+        "own": iteration.project.own_metrics(task),
         "draws": settings.evaluate.draws,
         "seed": settings.seed,
     }
@@ -658,7 +667,11 @@ def scoring(iteration: Iteration, task: TaskSettings, systems: Sequence[str]) ->
         others = asked.values() if ours else ()
         compared = (compare(test, ours or [], other, margin=settings.evaluate.margin, **common) for other in others)
         run.write("comparisons", Comparison, chain.from_iterable(compared))
-        run.facts["calibration"] = {}
+        run.facts["calibration"], run.facts["slices"] = {}, {}
+        if ours:
+            how = Assess(**common)
+            sides = slices_of(test, iteration.documents)
+            run.facts["slices"] = plain(in_slices(test, ours, sides, metrics.HEADLINE[task.kind], how))
         if ours and task.kind is TaskKind.CLASSIFY:
             known = questions(iteration, task, Split.CALIBRATION)
             answered = iteration.predictions[System.TUNED, task.name]
@@ -667,17 +680,38 @@ def scoring(iteration: Iteration, task: TaskSettings, systems: Sequence[str]) ->
     return work
 
 
+def slices_of(examples: Sequence[Example], documents: Sequence[Document]) -> Slices:
+    """What the held-out cases can be divided by: length, frequency of the label, the format of the file."""
+    of = {document.id: document for document in documents}
+    asked = [of[example.parents[0]] for example in examples]
+    return own_slices(examples, [one.text for one in asked]) | {"format": [one.meta.get("format", "") for one in asked]}
+
+
 def calibrated(
     known: Sequence[Example], test: Sequence[Example], predictions: Sequence[Prediction], seed: int
 ) -> dict[str, Any]:
     """How honest the tuned system's confidence is on the test cases, after a map fitted on the calibration cases."""
     by_example = {prediction.example: prediction for prediction in predictions}
-    temperature = fit_temperature(known, [by_example[example.id] for example in known])
-    answered = [temperature.apply(by_example[example.id]) for example in test]
+    asked = [by_example[example.id] for example in known]
+    honest = fit_map(known, asked, seed=seed)
+    answered = [honest.apply(by_example[example.id]) for example in test]
     correct = [p.value == e.gold for e, p in zip(test, answered, strict=True)]
     patients = [example.patient for example in test]
     trust = selective([p.confidence for p in answered], correct, patients)
-    return plain({"map": temperature, "reliability": reliability(test, answered, seed=seed), "selective": trust})
+    sure = cross_fitted(known, asked, kind=honest.kind, seed=seed)  # as honest as on patients that no map has seen
+    sets = fit_label_sets(known, asked, seed=seed)
+    return plain({
+        "map": honest,
+        "reliability": reliability(test, answered, seed=seed),
+        "selective": trust,
+        "abstention": choose_threshold(
+            [p.confidence or 0.0 for p in sure],
+            [p.value == e.gold for e, p in zip(known, sure, strict=True)],
+            [example.patient for example in known],
+        ),
+        "sets": sets,
+        "covered": coverage_of(sets, test, [by_example[example.id] for example in test]),
+    })  # fmt: skip
 
 
 # --- gate and report --------------------------------------------------------------------------------------------
@@ -731,6 +765,7 @@ def told(iteration: Iteration) -> Told:
         scores=iteration.scores,
         comparisons=iteration.comparisons,
         calibration=iteration.calibration,
+        slices=iteration.slices,
         find=iteration.finder,
         verdict=iteration.verdict,
         released=iteration.released,

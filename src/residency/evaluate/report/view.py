@@ -17,6 +17,7 @@ from typing import Any
 from markupsafe import Markup
 
 from residency.evaluate import charts
+from residency.evaluate.metrics import metric_of
 from residency.evaluate.report import words
 from residency.records import Status
 
@@ -110,12 +111,13 @@ def _task(task: dict[str, Any], report: Plain, systems: Sequence[Plain]) -> dict
     comparisons = _comparisons([c for c in report.get("comparisons") or [] if c["task"] == name], systems)
     return {
         **task,
-        "metric": metric and words.metric_of(metric),
+        "metric": metric and metric_of(metric),
         "sentence": task.get("sentence") or _sentence(task, metric, rows),
         "forest": _both_widths(_forest, name, metric, rows) if metric and rows else None,
         "headline_comparisons": [c for c in comparisons if c["metric"] == metric],
         "comparisons": comparisons,
         "table": _score_table(scores, systems, metric),
+        "slices": _slices((report.get("slices") or {}).get(name), metric),
         "calibration": _calibration(name, (report.get("calibration") or {}).get(name), systems),
     }
 
@@ -132,7 +134,7 @@ def _sentence(task: Plain, metric: str | None, rows: Iterable[tuple[Plain, Plain
         return None
     cases = words.of_things(task.get("n"), "held-out case") or "the held-out cases"
     patients = words.of_things(task.get("patients"), "patient")
-    return f"On {cases}{f' of {patients}' if patients else ''}, {words.metric_of(metric).title} is {'; '.join(parts)}."
+    return f"On {cases}{f' of {patients}' if patients else ''}, {metric_of(metric).title} is {'; '.join(parts)}."
 
 
 def _forest(name: str, metric: str, rows: Iterable[tuple[Plain, Plain | None]], width: int) -> str:
@@ -152,9 +154,9 @@ def _forest(name: str, metric: str, rows: Iterable[tuple[Plain, Plain | None]], 
             )
         )
     shown = "; ".join(f"{e.label}: {e.shown or 'not measured'} {e.range_shown}".strip() for e in estimates)
-    title = f"{name}: {words.metric_of(metric).title} of every system"
+    title = f"{name}: {metric_of(metric).title} of every system"
     return charts.forest(
-        estimates, title=title, description=f"{shown}.", width=width, ceiling=words.metric_of(metric).ceiling
+        estimates, title=title, description=f"{shown}.", width=width, ceiling=metric_of(metric).ceiling
     )
 
 
@@ -179,8 +181,8 @@ def _comparison(comparison: Plain, systems: Sequence[Plain], limit: float) -> di
     )
     return {
         **comparison,
-        "metric_title": words.metric_of(comparison["metric"]).title,
-        "lower_is_better": words.metric_of(comparison["metric"]).lower_is_better,
+        "metric_title": metric_of(comparison["metric"]).title,
+        "lower_is_better": metric_of(comparison["metric"]).lower_is_better,
         "system_title": titles.get(comparison.get("system"), comparison.get("system")),
         "against_title": titles.get(comparison.get("against"), comparison.get("against")),
         "chart": Markup(chart),
@@ -192,7 +194,7 @@ def _score_table(
 ) -> dict[str, Any]:
     """Systems by metrics: the headline first, surface similarity last."""
     names = list(dict.fromkeys(metric for _, metric in scores))
-    names.sort(key=lambda m: (words.metric_of(m).surface, m != headline))
+    names.sort(key=lambda m: (metric_of(m).surface, m != headline))
     present = {system for system, _ in scores}
     rows = [
         {"system": system, "scores": [scores.get((system["name"], metric)) for metric in names]}
@@ -201,11 +203,11 @@ def _score_table(
     ]
     titles = {system["name"]: system.get("title") or system["name"] for system in systems}
     notes = dict.fromkeys(
-        f"{words.metric_of(s['metric']).title}{_of_whom(s, scores, titles)}: {s['note']}"
+        f"{metric_of(s['metric']).title}{_of_whom(s, scores, titles)}: {s['note']}"
         for s in scores.values()
         if s.get("note")
     )
-    return {"metrics": [words.metric_of(name) for name in names], "rows": rows, "notes": list(notes)}
+    return {"metrics": [metric_of(name) for name in names], "rows": rows, "notes": list(notes)}
 
 
 def _of_whom(score: Plain, scores: Mapping[tuple[str, str], Plain], titles: Mapping[str, str]) -> str:
@@ -265,6 +267,37 @@ def _not_reviewed(deidentification: Plain) -> int | None:
     return None if documents is None or reviewed is None else max(documents - reviewed, 0)
 
 
+# --- slices ---------------------------------------------------------------------------------------------------------
+
+
+def _slices(found: Plain | None, headline: str | None) -> dict[str, Any] | None:
+    """Rows of (slice, value, cases, patients, scores) of the metrics that may decide, the headline first."""
+    matrix = (found or {}).get("matrix") or {}
+    measured = dict.fromkeys(name for values in matrix.values() for scores in values.values() for name in scores)
+    names = [name for name in measured if metric_of(name).ranks and not metric_of(name).surface]
+    if not names:
+        return None
+    names.sort(key=lambda name: name != headline)
+    rows = []
+    for name, values in matrix.items():
+        for value, scores in values.items():
+            size: Plain = next(iter(scores.values()), {})
+            row = {"slice": name, "value": value, "n": size.get("n"), "patients": size.get("patients")}
+            rows.append({**row, "scores": [scores.get(metric) for metric in names]})
+    return {"metrics": [metric_of(name) for name in names], "rows": rows, "worst": _worst((found or {}).get("worst"))}
+
+
+def _worst(found: Plain | None) -> str | None:
+    keys = ("slice", "value", "metric", "measured", "n", "of")
+    if found is None or any(found.get(key) is None for key in keys):
+        return None
+    name, value, metric, measured, n, of = (found[key] for key in keys)
+    span = words.measured_range(found.get("low"), found.get("high"), metric)
+    wide = f" ({span}, widened for being the worst of {of})" if span else ""
+    where = f"{words.spaced(name)} = {value}"
+    return f"Worst slice: {where}, {words.measured(measured, metric)}{wide}, {words.of_things(n, 'case')}."
+
+
 # --- calibration ----------------------------------------------------------------------------------------------------
 
 
@@ -278,7 +311,57 @@ def _calibration(task: str, found: Plain | None, systems: Sequence[Plain]) -> di
         "reliability": _reliability(task, found.get("bins") or []),
         "risk": _risk(task, found.get("risk_coverage") or []),
         "band": _band(task, found),
+        "sentences": [s for s in (_honesty(found), _asking(found), _sets(found)) if s],
     }
+
+
+def _honesty(found: Plain) -> str | None:
+    """Slope and intercept, as clinicians know them, and the use of confidence for telling right from wrong."""
+    parts = []
+    for key, title in (
+        ("slope", "calibration slope (1 is honest)"),
+        ("in_the_large", "calibration in the large (0 is honest)"),
+        ("auroc", "area under the ROC curve of confidence"),
+    ):
+        one = found.get(key) or {}
+        if one.get("value") is not None:
+            low, high = one.get("low"), one.get("high")
+            span = f", {words.number(low)} to {words.number(high)}" if low is not None and high is not None else ""
+            parts.append(f"{title} {words.number(one['value'])}{span}")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text else None
+
+
+def _asking(found: Plain) -> str | None:
+    """When to ask a person."""
+    chosen = found.get("abstention") or {}
+    risk, doubt, coverage = (chosen.get(key) for key in ("risk", "doubt", "coverage"))
+    if risk is None or doubt is None or coverage is None:
+        return None
+    if chosen.get("threshold") is None:
+        why = f": {chosen['note']}" if chosen.get("note") else ""
+        return f"No threshold keeps mistakes to {words.percent(risk)}{why}. A person must read every answer."
+    return (
+        f"Answers from a confidence of {words.percent(chosen['threshold'])} on are wrong at most {words.percent(risk)} "
+        f"of the time, with {words.percent(1 - doubt)} certainty; that is {words.percent(coverage)} of the calibration "
+        "cases. Below it, ask a person."
+    )
+
+
+def _sets(found: Plain) -> str | None:
+    """Label sets: what they promise, and what they did."""
+    covered = found.get("covered") or {}
+    value, band = (covered.get("coverage") or {}).get("value"), covered.get("band") or []
+    if covered.get("stated") is None or value is None:
+        return None
+    span = words.measured_range(band[0], band[1], "accuracy") if len(band) == 2 else ""
+    promised = f"; on so many cases the promise gives {span}" if span else ""
+    size = f" A set has {words.number(covered['size'])} labels on average." if covered.get("size") is not None else ""
+    note = (found.get("sets") or {}).get("note")
+    return (
+        f"Label sets that promise to hold the right label {words.percent(covered['stated'])} of the time hold it "
+        f"{words.percent(value)} of the time here{promised}.{size}{f' {note}.' if note else ''}"
+    )
 
 
 def _reliability(task: str, bins: Sequence[Plain]) -> Markup | None:
