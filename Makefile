@@ -7,7 +7,7 @@ DEMO ?= demo
 # One thread pool a process: the stages spread work themselves.
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help setup demo test test-all lint bench-deidentify bench-bulk bench-extract clean
+.PHONY: help setup demo test test-all lint bench-deidentify bench-bulk bench-extract bench-tune clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -52,5 +52,11 @@ bench-bulk: setup ## seconds and memory of de-identifying many reports, by size 
 bench-extract: setup ## finding extraction, held out by patient and genre, and on published abstracts (DATA=folder)
 	$(BIN)/python bench/extract.py --reports $(DATA)/neurology/reports.jsonl --abstracts $(DATA)/hpo_gsc
 
+bench-tune: setup ## training beside TRL with PEFT and full fine-tuning: time, memory, loss, on the demo's reports
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@$(BIN)/residency init bench-demo --demo neurology
+	$(BIN)/residency run --project bench-demo --until split
+	$(BIN)/python bench/tune.py bench-demo
+
 clean: ## remove what was installed and the demo
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DEMO) bench-demo
