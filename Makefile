@@ -7,7 +7,8 @@ DEMO ?= demo
 # One thread pool a process: the stages spread work themselves.
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help setup demo test test-all lint bench-deidentify bench-bulk bench-ingest bench-defects bench-extract bench-statistics clean
+.PHONY: help setup demo test test-all lint clean
+.PHONY: bench-deidentify bench-bulk bench-ingest bench-defects bench-extract bench-statistics bench-tune
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -61,5 +62,11 @@ bench-extract: setup ## finding extraction, held out by patient and genre, and o
 bench-statistics: setup ## do intervals, verdicts and calibration keep their promises? simulated, some minutes
 	$(BIN)/python bench/statistical_promises.py
 
+bench-tune: setup ## training beside TRL with PEFT and full fine-tuning: time, memory, loss, on the demo's reports
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@$(BIN)/residency init bench-demo --demo neurology
+	$(BIN)/residency run --project bench-demo --until split
+	$(BIN)/python bench/tune.py bench-demo
+
 clean: ## remove what was installed and the demo
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DEMO) bench-demo

@@ -82,7 +82,7 @@ from residency.tune.adapter import load_card
 if TYPE_CHECKING:
     from residency.models.base import Base
     from residency.models.model import Model
-    from residency.tune.engine import Tick
+    from residency.tune.training import Tick
 
 TRAINED = "patients"  # a fact of a training run: the pseudonyms that it saw
 DECONTAMINATE, LABEL_CHECK = "decontaminate", "label_check"  # runs of the stage split
@@ -490,7 +490,7 @@ def tune(iteration: Iteration) -> None:
     iteration.progress.begin("tune")
 
     def work(run: ActiveRun) -> None:
-        from residency.tune.engine import train
+        from residency.tune.training import train
 
         adapter = train(
             training, validation, iteration.base, settings.recipe, run.scratch / "adapter",
