@@ -7,7 +7,7 @@ DEMO ?= demo
 # One thread pool a process: the stages spread work themselves.
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help setup demo test test-all lint bench-deidentify bench-bulk bench-ingest bench-defects bench-extract clean
+.PHONY: help setup demo test test-all lint bench-deidentify bench-bulk bench-ingest bench-defects bench-extract bench-tune clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -35,8 +35,8 @@ test-all: setup lint ## the tests, slow ones included
 	$(BIN)/python -m pytest
 
 lint: setup
-	$(BIN)/ruff check src tests scripts bench
-	$(BIN)/ruff format --check src tests scripts bench
+	$(BIN)/ruff check src tests scripts bench examples
+	$(BIN)/ruff format --check src tests scripts bench examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
@@ -58,5 +58,11 @@ bench-defects: setup ## what curation finds of planted defects; BULK="12500 5000
 bench-extract: setup ## finding extraction, held out by patient and genre, and on published abstracts (DATA=folder)
 	$(BIN)/python bench/extract.py --reports $(DATA)/neurology/reports.jsonl --abstracts $(DATA)/hpo_gsc
 
+bench-tune: setup ## training beside TRL with PEFT and full fine-tuning: time, memory, loss, on the demo's reports
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@$(BIN)/residency init bench-demo --demo neurology
+	$(BIN)/residency run --project bench-demo --until split
+	$(BIN)/python bench/tune.py bench-demo
+
 clean: ## remove what was installed and the demo
-	rm -rf $(VENV) $(DEMO)
+	rm -rf $(VENV) $(DEMO) bench-demo

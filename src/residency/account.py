@@ -29,11 +29,13 @@ from residency.evaluate.metrics import case_scores
 from residency.evaluate.report.changes import changes, size
 from residency.evaluate.report.view import plain
 from residency.evaluate.run import System
+from residency.models.catalogue import entry_named
 from residency.records import Document, Dropped, Example, Prediction, Score, Split, TaskKind
 from residency.release import Release
 from residency.store.runs import Outcome
 from residency.tasks import TaskSettings
-from residency.tune.adapter import WEIGHTS, Adapter
+from residency.tune.adapter import WEIGHTS, Adapter, AdapterCard
+from residency.tune.lora import Depth
 
 CASES_SHOWN = 4  # best and worst cases of each task
 CLEANSED = "cleanse"  # the step whose changes are shown side by side
@@ -225,9 +227,19 @@ def _training(told: Told) -> dict[str, Any]:
         "adapter_bytes": (told.adapter.folder / WEIGHTS).stat().st_size,
         "notes": [
             f"The weights are those after step {card.best_step}, the best on the validation patients.",
+            *_depth(card),
             *([f"The question of {card.truncated} samples was cut to fit."] if card.truncated else []),
         ],
     }
+
+
+def _depth(card: AdapterCard) -> list[str]:
+    """What it costs to adapt the upper blocks only, where a run did."""
+    entry = entry_named(card.base)
+    if card.recipe.depth is Depth.FULL:
+        return []
+    measured = entry.fast.note if entry and entry.fast else "what that costs was not measured on this base"
+    return [f"Adapters are on the last {card.layers} blocks (depth: fast): {measured}."]
 
 
 # --- scores -----------------------------------------------------------------------------------------------------

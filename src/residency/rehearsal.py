@@ -16,12 +16,12 @@ from residency.models import chat
 from residency.models.base import load_reading
 from residency.run.progress import Progress
 from residency.story import Lessons, prepare_lessons, refuse_copies, run_project
-from residency.tune.engine import Tick
 from residency.tune.lora import resolve
 from residency.tune.preflight import Preflight, counts
 from residency.tune.render import render
 from residency.tune.show import Shown, show
 from residency.tune.sweep import RATES, Trial, proposal, sweep
+from residency.tune.training import Tick
 
 
 @dataclass(frozen=True, slots=True)

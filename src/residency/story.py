@@ -80,7 +80,7 @@ from residency.tune.adapter import load_card
 if TYPE_CHECKING:
     from residency.models.base import Base
     from residency.models.model import Model
-    from residency.tune.engine import Tick
+    from residency.tune.training import Tick
 
 TRAINED = "patients"  # a fact of a training run: the pseudonyms that it saw
 DECONTAMINATE, LABEL_CHECK = "decontaminate", "label_check"  # runs of the stage split
@@ -479,8 +479,8 @@ def tune(iteration: Iteration) -> None:
     iteration.progress.begin("tune")
 
     def work(run: ActiveRun) -> None:
-        from residency.tune.engine import train
         from residency.tune.trackers import tracked
+        from residency.tune.training import train
 
         refuse_copies(iteration)
         told = settings.recipe.model_dump(mode="json", exclude_unset=True)

@@ -13,8 +13,8 @@ from residency.errors import ModelError, TrainingError
 from residency.models.catalogue import RecipeDefault
 from residency.records import Split
 from residency.tune.adapter import content_sha256, load_adapter, load_card
-from residency.tune.engine import train
 from residency.tune.lora import Recipe, attach, resolve, trainable
+from residency.tune.training import train
 
 
 @pytest.fixture(scope="module")

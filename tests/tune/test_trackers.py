@@ -8,8 +8,8 @@ import pytest
 
 from residency.errors import TrainingError
 from residency.tune.adapter import CurvePoint
-from residency.tune.engine import Tick
 from residency.tune.trackers import Tracker, tracked, values
+from residency.tune.training import Tick
 
 POINT = CurvePoint(step=2, epoch=1, loss=2, validation=1.5, by_task={"diagnose": 1.5}, learning_rate=0.1, seconds=1)
 TICKS = [Tick(1, 2, 3.0, 100.0, 1.0, 0.05), Tick(2, 2, 2.0, 100.0, 0.0, 0.1, POINT)]

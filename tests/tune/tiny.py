@@ -1,6 +1,6 @@
 """A base of a few thousand random weights, and a run of it as a program (for the test that kills it).
 
-python tiny.py FOLDER [KILL_AFTER_STEP]
+python tiny.py FOLDER [KILL_AFTER_STEP [DEPTH]]
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 
 from residency.models.base import Base, Precision
-from residency.models.catalogue import CatalogueEntry, Shape
+from residency.models.catalogue import CatalogueEntry, FastDepth, Shape
 from residency.records import Example, Message, Split, TaskKind
-from residency.tune.engine import Tick, train
-from residency.tune.lora import Recipe
+from residency.tune.lora import Depth, Recipe
+from residency.tune.training import Tick, train
 
 CONTROL = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
 LABELS = {"diagnose": ("ataxia", "chorea", "myopathy")}
@@ -35,26 +35,47 @@ class ByteTokenizer:
         return CONTROL[number - 256]
 
 
-def tiny_base(architecture: str = "Llama") -> Base:
-    """A random decoder; ``architecture`` is Llama or Qwen2 (which has biases, so it takes the plain step)."""
+SIZES = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2)
+SHAPE = dict(layers=3, hidden=32, heads=4, kv_heads=2, intermediate=48, vocabulary=259, context=512)
+# What a family needs beside the sizes; windows are short so that they matter.
+FAMILIES: dict[str, dict[str, object]] = {
+    "Llama": {},
+    "Mistral": {"sliding_window": 9},
+    "Mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2},
+    "Qwen2": {},
+    "Qwen3": {"head_dim": 8},
+    "Gemma": {"head_dim": 8},
+    "Gemma2": {"head_dim": 8, "sliding_window": 9},  # caps its scores, so samples go one by one
+    "Gemma3": {"head_dim": 8, "sliding_window": 9, "layer_types": ["sliding_attention", "full_attention"] * 2},
+    "GPT2": {"n_embd": 32, "n_layer": 3, "n_head": 4, "n_positions": 512},  # absolute positions, another layout
+}
+
+
+def tiny_base(family: str = "Llama", **changes: object) -> Base:
+    """A random decoder of one of ``FAMILIES``."""
     import torch
     import transformers
 
-    sizes = dict(
-        hidden_size=32, intermediate_size=48, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2
-    )
     # Larger first weights than usual: a frozen head that is almost zero could not be taught anything.
-    limits = dict(vocab_size=259, max_position_embeddings=512, initializer_range=0.2)
-    config = getattr(transformers, f"{architecture}Config")(**limits, **sizes)
+    settings: dict[str, object] = dict(vocab_size=259, initializer_range=0.2)
+    if family != "GPT2":
+        settings |= {"max_position_embeddings": 512, **SIZES}
+    settings |= {**FAMILIES[family], **changes}
+    prefix = "Gemma3Text" if family == "Gemma3" else family
+    if family == "Gemma3":
+        settings["layer_types"] = settings["layer_types"][:3]  # type: ignore[index]
+    config = getattr(transformers, f"{prefix}Config")(**settings)
+    name = f"{family}LMHeadModel" if family == "GPT2" else f"{family}ForCausalLM"
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = getattr(transformers, f"{architecture}ForCausalLM")(config).float().eval().requires_grad_(False)
+        model = getattr(transformers, name)(config).float().eval().requires_grad_(False)
     entry = CatalogueEntry(
         name="tiny",
         licence="none",
         origin="random",
         model_type=config.model_type,
-        shape=Shape(layers=3, hidden=32, heads=4, kv_heads=2, intermediate=48, vocabulary=259, context=512),
+        shape=Shape(**SHAPE),
+        fast=FastDepth(layers=1, note="tiny"),
         template="chatml",
     )
     return Base(model, ByteTokenizer(), entry, "f" * 64, Path(), Precision.FP32)
@@ -91,7 +112,8 @@ def main() -> None:
         if tick.step == kill_after:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    train(examples(18), examples(6, Split.VALIDATION), tiny_base(), RECIPE, folder, labels=LABELS, progress=die)
+    recipe = RECIPE.model_copy(update={"depth": Depth(sys.argv[3])}) if len(sys.argv) > 3 else RECIPE
+    train(examples(18), examples(6, Split.VALIDATION), tiny_base(), recipe, folder, labels=LABELS, progress=die)
 
 
 if __name__ == "__main__":

@@ -101,5 +101,6 @@ def _merged(model: Any) -> torch.nn.Module:
         if isinstance(module, LoraLayer):
             adapted: Any = module.get_base_layer()
             # A parameter of its own: safe_merge puts a new tensor into it, and the base keeps the old one.
-            adapted.weight = torch.nn.Parameter(adapted.weight.detach(), requires_grad=False)
+            name = getattr(module, "parameter_name", "weight")  # experts are parameters, not layers
+            setattr(adapted, name, torch.nn.Parameter(getattr(adapted, name).detach(), requires_grad=False))
     return model.merge_and_unload(safe_merge=True)

@@ -73,6 +73,13 @@ class RecipeDefault(Settings):
     note: str = Field(description="where the value comes from: measured on what, when; or why it is a starting point")
 
 
+class FastDepth(Settings):
+    """How much of a base is adapted when training is to be fast."""
+
+    layers: int = Field(ge=1, description="last decoder blocks that get an adapter, count")
+    note: str = Field(description="what it costs and saves: measured on what, when")
+
+
 class CatalogueEntry(Settings):
     """What is known of a base model."""
 
@@ -83,6 +90,7 @@ class CatalogueEntry(Settings):
     shape: Shape = Field(description="sizes")
     template: str = Field(description="name of the chat template")
     recipe: Mapping[str, RecipeDefault] = Field(default_factory=dict, description="training setting -> better default")
+    fast: FastDepth | None = Field(default=None, description="how much is adapted where the recipe says fast")
     notes: str = Field(default="", description="what a user of this base should know")
 
 

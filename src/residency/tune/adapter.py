@@ -66,6 +66,7 @@ class AdapterCard(Settings):
     losses: tuple[float, ...] = Field(description="training loss of every step, nats a token")
     trainable: int = Field(ge=0, description="parameters that were trained, count")
     total: int = Field(ge=0, description="parameters of the base and the adapter, count")
+    layers: int = Field(ge=1, description="decoder blocks with an adapter, the last ones of the base, count")
     best_step: int = Field(ge=0, description="the step whose weights these are")
     truncated: int = Field(ge=0, description="training samples whose question was cut, count")
     left_out: int = Field(

@@ -3,7 +3,7 @@
 In: the state, the parameters, the optimizer. Out: a safetensors file, whole or not there at all.
 
 Covers: everything that the rest of a run depends on; a torn or foreign file is as good as none.
-Does not cover: generator states; engine.py draws everything from the seed and the number of a step.
+Does not cover: generator states; training.py draws everything from the seed and the number of a step.
 """
 
 from __future__ import annotations

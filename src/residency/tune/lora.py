@@ -3,11 +3,12 @@
 In: what a person set, and what the catalogue knows of the base. Out: a ``Recipe``; a PEFT model on that base.
 
 Covers: which value comes from where (project file, then catalogue, then the general default); standard PEFT LoRA.
-Does not cover: the steps of training (engine.py).
+Does not cover: the steps of training (training.py).
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
 FEED_FORWARD = ("gate_proj", "up_proj", "down_proj")
+# What transformers calls the experts' matrices -> by the name of the linear layer that they take the place of.
+EXPERT_NAMES = {"gate_proj": ("gate_up_proj",), "up_proj": ("gate_up_proj",), "down_proj": ("down_proj",)}
+FAST_SHARE = 1 / 3  # of the blocks, for a base without a measured depth
 
 
 class Schedule(StrEnum):
@@ -43,6 +47,13 @@ class ChosenBy(StrEnum):
     METRIC = "metric"  # of answers that the model writes to the validation questions; slow, and what a task cares about
 
 
+class Depth(StrEnum):
+    """How many decoder blocks get an adapter."""
+
+    FULL = "full"  # all
+    FAST = "fast"  # the last ones, as many as the catalogue says of the base; those below are computed once
+
+
 class Recipe(Settings):
     """How an adapter is trained."""
 
@@ -55,8 +66,12 @@ class Recipe(Settings):
     targets: tuple[str, ...] = Field(
         default=(*ATTENTION, *FEED_FORWARD), min_length=1, description="names of the linear layers that get an adapter"
     )
-    top_layers: int | None = Field(
-        default=None, ge=1, description="adapt only this many of the last decoder blocks, count; all where not set"
+    depth: Depth = Field(
+        default=Depth.FULL,
+        description="full: adapters on all blocks; fast: on the last ones only, several times faster",
+    )
+    kept_bytes: int = Field(
+        default=4 * 2**30, ge=0, description="largest file of hidden states kept between epochs when fast, bytes"
     )
     warmup: float = Field(default=0.05, ge=0, lt=1, description="share of the steps in which the rate rises, 0 to 1")
     schedule: Schedule = Field(default=Schedule.COSINE, description="constant, linear or cosine")
@@ -120,28 +135,39 @@ def resolve(recipe: Recipe, entry: CatalogueEntry) -> Resolved:
     return Resolved(resolved, sources)
 
 
+def adapted_layers(recipe: Recipe, entry: CatalogueEntry) -> int:
+    """How many of the last decoder blocks get an adapter."""
+    layers = entry.shape.layers
+    if recipe.depth is Depth.FULL:
+        return layers
+    return entry.fast.layers if entry.fast else math.ceil(layers * FAST_SHARE)
+
+
 def attach(base: Base, recipe: Recipe) -> PeftModel:
     """A fork of the base with a fresh adapter: A is drawn with the recipe's seed, B is zero, both in fp32."""
     import torch
     from peft import LoraConfig, get_peft_model
 
     model = base.fork()
-    _check_targets(model, recipe)
-    layers = int(model.config.num_hidden_layers)  # type: ignore[union-attr,arg-type]
-    top = None if recipe.top_layers is None else list(range(max(layers - recipe.top_layers, 0), layers))
+    layers, count = base.entry.shape.layers, adapted_layers(recipe, base.entry)
+    top = range(layers - count, layers)
+    linear, experts = _targets(model, recipe, top)
     config = LoraConfig(
         r=recipe.rank,
         # PEFT types alpha as int; whole numbers stay whole in adapter_config.json.
         lora_alpha=int(recipe.alpha) if recipe.alpha == int(recipe.alpha) else recipe.alpha,  # type: ignore[arg-type]
         lora_dropout=recipe.dropout,
-        target_modules=list(recipe.targets),
-        layers_to_transform=top,
+        target_modules=linear,
+        target_parameters=experts or None,
+        layers_to_transform=None if count >= layers else list(top),
         bias="none",
         task_type="CAUSAL_LM",
     )
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         # PEFT 0.21 reads an attribute that transformers 5 deprecates.
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+        # GPT-2's layers are stored transposed; PEFT sees that by itself and says so.
+        warnings.filterwarnings("ignore", message="fan_in_fan_out", category=UserWarning)
         torch.manual_seed(recipe.seed)
         adapted = get_peft_model(model, config, autocast_adapter_dtype=True)
     # PEFT writes the folder of the base here, which means nothing on another machine.
@@ -154,13 +180,34 @@ def trainable(model: Any) -> dict[str, Any]:
     return {name: parameter for name, parameter in sorted(model.named_parameters()) if parameter.requires_grad}
 
 
-def _check_targets(model: Any, recipe: Recipe) -> None:
-    import torch
+def _targets(model: Any, recipe: Recipe, top: range) -> tuple[list[str], list[str]]:
+    """The linear layers to adapt, by their last name, and the experts' matrices in the blocks ``top``, by their path.
 
-    present = {name.rpartition(".")[2] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
-    unknown = sorted(set(recipe.targets) - present)
+    transformers holds the experts of a block in one parameter each for gate with up, and for down.
+    """
+    linear = {name.rpartition(".")[2] for name, module in model.named_modules() if type(module) in _linear_types()}
+    paths = [name for name, p in model.named_parameters() if p.ndim == 3 and "experts" in name.split(".")]
+    wanted = {name for target in recipe.targets for name in EXPERT_NAMES.get(target, ())}
+    experts = [
+        p for p in paths if p.rpartition(".")[2] in wanted and not {str(n) for n in top}.isdisjoint(p.split("."))
+    ]
+    known = linear | (set(EXPERT_NAMES) if paths else set())
+    unknown = sorted(set(recipe.targets) - known)
     if unknown:
         raise TrainingError(
             f"recipe.targets: the base has no linear layer called {', '.join(unknown)}.",
-            fix=f"Use some of: {', '.join(sorted(present - {'lm_head'}))}.",
+            fix=f"Use some of: {', '.join(sorted(known - {'lm_head'}))}.",
         )
+    if experts and recipe.dropout:
+        raise TrainingError(
+            "recipe.dropout: PEFT cannot drop inputs of a mixture of experts.",
+            fix=f"Set recipe.dropout to 0, or recipe.targets to {', '.join(ATTENTION)}.",
+        )
+    return [target for target in recipe.targets if target in linear], experts
+
+
+def _linear_types() -> tuple[type, ...]:
+    import torch
+    from transformers.pytorch_utils import Conv1D
+
+    return torch.nn.Linear, Conv1D

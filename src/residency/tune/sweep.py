@@ -19,8 +19,8 @@ import numpy as np
 from residency.errors import TrainingError
 from residency.models.base import Base
 from residency.records import Example
-from residency.tune.engine import Tick, train
 from residency.tune.lora import ChosenBy, Recipe, resolve
+from residency.tune.training import Tick, train
 
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)  # from that of full fine-tuning to where LoRA of small bases breaks
 STEPS = 24  # of each run at most; chosen by us, 2026-11: a few minutes for the embedded base on two cores

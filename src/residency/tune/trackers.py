@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from residency.errors import TrainingError
 
 if TYPE_CHECKING:
-    from residency.tune.engine import Tick
+    from residency.tune.training import Tick
 
 Log = Callable[[Mapping[str, float], int], None]
 """Takes values by name, and the step they belong to."""

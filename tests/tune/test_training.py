@@ -15,11 +15,12 @@ import pytest
 import torch
 
 from residency.errors import TrainingError
+from residency.models.attach import attach as attach_folder
 from residency.records import Split
 from residency.tune.adapter import load_adapter
-from residency.tune.engine import Tick, learning_rate, runaway, split, train
-from residency.tune.lora import ChosenBy, Recipe, Schedule, trainable
+from residency.tune.lora import ChosenBy, Depth, Recipe, Schedule, adapted_layers, attach, trainable
 from residency.tune.render import Sample
+from residency.tune.training import Tick, learning_rate, runaway, train
 
 PROGRAM = Path(__file__).with_name("tiny.py")
 
@@ -108,7 +109,7 @@ def test_a_run_that_memory_cannot_hold_ends_before_its_first_step(tiny, tmp_path
     steps: list[Tick] = []
     with pytest.raises(TrainingError, match="more memory") as caught:
         run(tiny, tmp_path / "a", progress=steps.append)
-    assert not steps and "smaller base" in caught.value.fix and list(tmp_path.iterdir()) == []
+    assert not steps and "smaller base" in caught.value.fix and not (tmp_path / "a").exists()
 
 
 def test_what_cannot_be_used_is_left_out_and_counted_in_the_card(tiny, tmp_path) -> None:
@@ -134,17 +135,19 @@ def test_two_runs_are_equal_and_another_seed_is_not(tiny, tmp_path) -> None:
     assert first.sha256 == second.sha256 != other.sha256
 
 
+@pytest.mark.parametrize("depth", ["full", "fast"])
 @pytest.mark.parametrize("killed_at", [3, 8])
-def test_a_killed_run_goes_on_to_the_same_weights(tiny, tmp_path, killed_at) -> None:
-    whole = run(tiny, tmp_path / "whole")
+def test_a_killed_run_goes_on_to_the_same_weights(tiny, tmp_path, killed_at, depth) -> None:
+    recipe = tiny.RECIPE.model_copy(update={"depth": Depth(depth)})
+    whole = run(tiny, tmp_path / "whole", recipe=recipe)
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     command = [sys.executable, str(PROGRAM), str(tmp_path / "killed")]
-    first = subprocess.run([*command, str(killed_at)], env=environment, capture_output=True, timeout=120)
+    first = subprocess.run([*command, str(killed_at), depth], env=environment, capture_output=True, timeout=120)
     assert first.returncode == -signal.SIGKILL
     assert (tmp_path / "killed.checkpoint").is_file() and not (tmp_path / "killed").exists()
 
     steps: list[int] = []
-    resumed = run(tiny, tmp_path / "killed", progress=lambda tick: steps.append(tick.step))
+    resumed = run(tiny, tmp_path / "killed", recipe=recipe, progress=lambda tick: steps.append(tick.step))
 
     assert steps[0] == killed_at + 1
     assert resumed.sha256 == whole.sha256
@@ -205,7 +208,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_best(tiny, tmp_
         )
     assert "learning_rate" in caught.value.fix
     assert json.loads((tmp_path / "a" / "card.json").read_text())["best_step"] == 5
-    assert not (tmp_path / "a.checkpoint").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -233,13 +236,6 @@ def test_the_learning_rate_rises_then_falls() -> None:
     assert learning_rate(recipe.model_copy(update={"schedule": Schedule.CONSTANT}), 99, 100) == 1.0
 
 
-def test_a_batch_is_split_by_tokens_and_nothing_is_lost() -> None:
-    batch = [Sample(str(n), "t", tuple(range(n)), 1, 1.0) for n in (9, 3, 5, 40, 2)]
-    parts = list(split(batch, 12))
-    assert sorted(len(s.ids) for part in parts for s in part) == [2, 3, 5, 9, 40]
-    assert all(len(part) == 1 or sum(len(s.ids) for s in part) <= 12 for part in parts)
-
-
 def rendered(tiny) -> list[Sample]:
     from residency.tune.render import render
 
@@ -251,7 +247,39 @@ def trainable_of(model) -> dict[str, torch.Tensor]:
 
 
 def test_trainable_names_only_the_adapter(tiny) -> None:
-    from residency.tune.lora import attach
-
     names = trainable(attach(tiny.tiny_base(), tiny.RECIPE))
     assert len(names) == 3 * 7 * 2 and all("lora_" in name for name in names)
+
+
+def test_a_fast_run_adapts_as_many_of_the_last_blocks_as_the_catalogue_says(tiny, tmp_path) -> None:
+    adapter = run(tiny, tmp_path / "a", recipe=tiny.RECIPE.model_copy(update={"depth": Depth.FAST}))
+    assert adapter.card.layers == 1
+    adapted = trainable_of(load_adapter(adapter.folder, tiny.tiny_base()))
+    assert adapted and all("layers.2." in name for name in adapted)
+    entry = tiny.tiny_base().entry
+    assert adapted_layers(Recipe(depth=Depth.FAST), entry.model_copy(update={"fast": None})) == 1
+    assert adapted_layers(Recipe(), entry) == 3
+
+
+def test_an_adapter_of_experts_is_a_peft_folder_that_answers_like_the_trained_model(tiny, tmp_path) -> None:
+    """The experts' matrices are parameters, not layers; the model that serves merges them."""
+    base = tiny.tiny_base("Mixtral")
+    recipe = tiny.RECIPE.model_copy(update={"dropout": 0.0, "depth": Depth.FAST})
+    adapter = train(
+        tiny.examples(18), tiny.examples(6, Split.VALIDATION), base, recipe, tmp_path / "a", labels=tiny.LABELS
+    )
+    config = json.loads((adapter.folder / "adapter_config.json").read_text())
+    assert sorted(config["target_parameters"]) == [
+        "model.layers.2.mlp.experts.down_proj",
+        "model.layers.2.mlp.experts.gate_up_proj",
+    ]
+    ids = torch.arange(40)[None]
+    apart = load_adapter(adapter.folder, base)(input_ids=ids).logits
+    merged = attach_folder(base, adapter.folder, merge=True)(input_ids=ids).logits
+    torch.testing.assert_close(apart, merged, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(apart, base.model(input_ids=ids).logits)
+
+
+def test_dropout_of_experts_is_refused_before_the_first_step(tiny, tmp_path) -> None:
+    with pytest.raises(TrainingError, match=r"recipe\.dropout"):
+        attach(tiny.tiny_base("Mixtral"), tiny.RECIPE)

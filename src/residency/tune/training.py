@@ -5,11 +5,12 @@ Out: an ``Adapter``; ticks of progress on the way.
 
 Covers: the loop, the learning-rate schedule, validation after each epoch, the best state kept, stopping when the loss
 is not finite or runs away, checkpoints that survive ``kill -9``, going on where a killed run stopped.
-Does not cover: the step itself (fused.py, plain.py), several machines.
+Does not cover: the step itself (engine/), several machines.
 
 A run is a function of its inputs: the order of an epoch depends on the seed and the epoch's number, dropout on the
 seed and the step's number, a deck on the epoch's number. So a checkpoint holds no generator state, and a resumed run
-ends in the same weights as one that was never interrupted, bit for bit, with the same number of threads.
+ends in the same weights as one that was never interrupted, bit for bit, with the same number of threads. Hidden states
+that are kept between epochs have the same bits as computed ones, so it does not matter which of them survive a kill.
 
 The loss is the mean over supervised tokens, each counted with its example's weight, as transformers and TRL
 compute it. Validation is the mean over tasks of the mean over their tokens, so that a task with long answers does
@@ -26,7 +27,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean, median
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from residency.errors import TrainingError
 from residency.models.base import Base
@@ -36,12 +37,24 @@ from residency.settings import fingerprint
 from residency.tune.adapter import Adapter, AdapterCard, CurvePoint, save_adapter
 from residency.tune.checkpoint import State, read_checkpoint, write_checkpoint
 from residency.tune.forecast import forecast, refuse_without_room
-from residency.tune.lora import ChosenBy, Recipe, Resolved, Schedule, attach, resolve, trainable
+from residency.tune.lora import (
+    ChosenBy,
+    Recipe,
+    Resolved,
+    Schedule,
+    adapted_layers,
+    attach,
+    resolve,
+    trainable,
+)
 from residency.tune.preflight import Preflight, preflight, usable
 from residency.tune.render import Sample, render
 
 if TYPE_CHECKING:
     import torch
+
+    from residency.tune.engine.hidden import HiddenStates
+    from residency.tune.engine.step import Engine
 
 Deck = Callable[[int], Sequence[Example]]
 """The training examples of one epoch: a pure function of its number, and of the same length for every number."""
@@ -62,16 +75,6 @@ class Tick:
     seconds_left: float
     learning_rate: float
     point: CurvePoint | None = None  # where the step ended an epoch
-
-
-class Step(Protocol):
-    """Loss and gradient of samples; see fused.py and plain.py."""
-
-    def refresh(self) -> None: ...
-
-    def learn(self, samples: Sequence[Sample], scale: float, noise: torch.Generator | None) -> float: ...
-
-    def measure(self, samples: Sequence[Sample]) -> list[float]: ...
 
 
 def train(
@@ -114,13 +117,6 @@ def train(
     return run.finish()
 
 
-def step_for(model: Any) -> Step:
-    """The fast step where it computes what the model does, else the plain one."""
-    from residency.tune import fused, plain
-
-    return fused.FusedStep(model) if fused.fits(model) else plain.PlainStep(model)
-
-
 @dataclass
 class _Run:
     """One training run. ``finish`` is the story."""
@@ -142,27 +138,32 @@ class _Run:
     def finish(self) -> Adapter:
         import torch
 
+        from residency.tune.engine.step import Engine
+
         self.model = attach(self.base, self.recipe)
         self.parameters = trainable(self.model)
         self.optimizer = torch.optim.AdamW(
-            self.parameters.values(), lr=0.0, betas=BETAS, weight_decay=self.recipe.weight_decay
+            self.parameters.values(), lr=0.0, betas=BETAS, weight_decay=self.recipe.weight_decay, fused=True
         )
-        self.step = step_for(self.model)
         self.state = read_checkpoint(self.checkpoint, self.identity, self.parameters, self.optimizer) or State()
-        self.step.refresh()
-        self._forecast()
-        self._follow()
+        kept = self._open_hidden()
+        self.engine: Engine = Engine(self.model, micro_tokens=self.recipe.micro_tokens, kept=kept)
+        try:
+            self._forecast()
+            self._follow()
+        finally:
+            kept.close()
         if self.state.best_step is None:
             raise TrainingError(
                 "The validation loss was never a finite number.", fix="Lower recipe.learning_rate and train again."
             )
         adapter = self._save_best()
-        self.checkpoint.unlink(missing_ok=True)
+        self._forget()
         return adapter
 
     def _forecast(self) -> None:
         def learn(samples: Sequence[Sample]) -> None:
-            self.step.learn(samples, 1.0, None)
+            self.engine.learn(samples, 1.0, None)
             self.optimizer.zero_grad(set_to_none=True)
 
         trained = sum(parameter.numel() for parameter in self.parameters.values())
@@ -172,6 +173,17 @@ class _Run:
         self.say(f"forecast: {found}")
         refuse_without_room(found, self.recipe)
 
+    def _open_hidden(self) -> HiddenStates:
+        from residency.tune.engine.hidden import HiddenStates
+
+        dtype = next(self.base.model.parameters()).dtype
+        return HiddenStates(self.hidden, self.identity, dtype, self.recipe.kept_bytes)
+
+    def _forget(self) -> None:
+        """Deletes what only an unfinished run needs."""
+        self.checkpoint.unlink(missing_ok=True)
+        self.hidden.unlink(missing_ok=True)
+
     @property
     def recipe(self) -> Recipe:
         return self.resolved.recipe
@@ -179,6 +191,10 @@ class _Run:
     @property
     def checkpoint(self) -> Path:
         return self.folder.with_name(f"{self.folder.name}.checkpoint")
+
+    @property
+    def hidden(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.hidden")
 
     @property
     def steps_per_epoch(self) -> int:
@@ -217,17 +233,14 @@ class _Run:
         return sum(point.step > state.best_step for point in state.curve) >= patience
 
     def _batches(self) -> Iterator[list[Sample]]:
-        """The batches that are left, each epoch shuffled with the seed and its number."""
-        import numpy as np
+        """The batches that are left, each epoch dealt with the seed and its number."""
+        from residency.tune.engine.layout import deal
 
         done = self.state.step
-        size = self.recipe.batch_size
         for epoch in range(done // self.steps_per_epoch, self.recipe.epochs):
             samples = self.samples if epoch == 0 else self._dealt(epoch)
-            order = np.random.default_rng([self.recipe.seed, epoch]).permutation(len(samples))
-            skipped = max(done - epoch * self.steps_per_epoch, 0) * size
-            for start in range(skipped, len(samples), size):
-                yield [samples[i] for i in order[start : start + size]]
+            batches = deal(samples, self.recipe.batch_size, seed=self.recipe.seed, epoch=epoch)
+            yield from batches[max(done - epoch * self.steps_per_epoch, 0) :]
 
     def _dealt(self, epoch: int) -> list[Sample]:
         examples = self.deck(epoch)
@@ -247,14 +260,13 @@ class _Run:
         rate = learning_rate(self.recipe, number, self.steps)
         total = sum(sample.weight * sample.supervised for sample in batch)
         noise = self._noise(number)
-        loss = sum(self.step.learn(part, 1 / total, noise) for part in split(batch, self.recipe.micro_tokens)) / total
+        loss = self.engine.learn(batch, 1 / total, noise) / total
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.recipe.max_norm)
         self._stop_if_lost(loss, float(norm))
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.step.refresh()
         self.state.step += 1
         self.state.tokens += sum(len(sample.ids) for sample in batch)
         self.state.losses.append(loss)
@@ -270,7 +282,7 @@ class _Run:
     def _validate(self) -> None:
         """Adds a point to the curve; keeps the weights where they are the best so far."""
         state = self.state
-        by_task = validation_loss(self.step, self.checked, self.recipe.micro_tokens)
+        by_task = validation_loss(self.engine, self.checked)
         value = fmean(by_task.values())
         metric = self._judged() if self.recipe.choose_by is ChosenBy.METRIC else None
         since = state.curve[-1].step if state.curve else 0
@@ -308,12 +320,11 @@ class _Run:
         kept = "No good state was reached yet."
         if self.state.best_step is None and self.state.step:
             # Before the first validation the weights of the step before are the last good ones.
-            self.step.refresh()
             self._validate()
         if self.state.best_step is not None:
             self._save_best()
             kept = f"The weights of step {self.state.best_step} are kept in {self.folder}."
-        self.checkpoint.unlink(missing_ok=True)
+        self._forget()
         raise TrainingError(
             f"Training stopped at step {self.state.step + 1} of {self.steps}: the loss {reason}. {kept}",
             fix=f"Lower recipe.learning_rate (it is {self.recipe.learning_rate:g}) and train again.",
@@ -343,6 +354,7 @@ class _Run:
             trainable=sum(parameter.numel() for parameter in self.parameters.values()),
             total=sum(parameter.numel() for parameter in self.model.parameters()),
             best_step=self.state.best_step or 0,
+            layers=adapted_layers(self.recipe, self.base.entry),
             truncated=self.counts.truncated,
             left_out=self.counts.samples - len(self.samples),
             tokens=self.state.tokens,
@@ -362,28 +374,13 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     return recipe.learning_rate * share
 
 
-def split(batch: Sequence[Sample], micro_tokens: int) -> Iterator[list[Sample]]:
-    """The batch in parts of at most ``micro_tokens`` tokens, or of one sample where that is longer."""
-    part: list[Sample] = []
-    tokens = 0
-    for sample in sorted(batch, key=lambda s: len(s.ids)):
-        if part and tokens + len(sample.ids) > micro_tokens:
-            yield part
-            part, tokens = [], 0
-        part.append(sample)
-        tokens += len(sample.ids)
-    if part:
-        yield part
-
-
-def validation_loss(step: Step, samples: Sequence[Sample], micro_tokens: int) -> dict[str, float]:
+def validation_loss(engine: Engine, samples: Sequence[Sample]) -> dict[str, float]:
     """Mean nats a supervised token, by task."""
     nats: dict[str, float] = {}
     tokens: dict[str, int] = {}
-    for part in split(samples, micro_tokens):
-        for sample, value in zip(part, step.measure(part), strict=True):
-            nats[sample.task] = nats.get(sample.task, 0.0) + value
-            tokens[sample.task] = tokens.get(sample.task, 0) + sample.supervised
+    for sample, value in zip(samples, engine.measure(samples), strict=True):
+        nats[sample.task] = nats.get(sample.task, 0.0) + value
+        tokens[sample.task] = tokens.get(sample.task, 0) + sample.supervised
     return {task: nats[task] / tokens[task] for task in sorted(nats)}
 
 

@@ -1,0 +1,296 @@
+"""Training side by side: our engine, TRL's SFTTrainer with PEFT, and full fine-tuning with TRL.
+
+In: a project, whose examples are trained on. Out: a table (standard output) and a JSON file: seconds a step, tokens a
+second, peak memory, and the loss of every step.
+
+Every system lives in a process of its own, reads the same batches in the same order from the same first weights, and
+waits for its turn: one step of each, then the next step. So another process on the machine slows all of them alike, and
+peak memory is that of one system. Two passes over the same examples: the second one is where kept hidden states count.
+Peers come with `pip install 'residency[bench]'`.
+
+    python bench/tune.py PROJECT [--batches 2] [--systems ours-bf16,trl-lora-bf16] [--json tune.json]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+BATCH = 8
+PASSES = 2
+SEED = 1
+RATE = 1e-3  # of LoRA; full fine-tuning has a tenth of it
+
+
+@dataclass(frozen=True)
+class System:
+    """One way to train."""
+
+    trainer: str  # ours or trl
+    precision: str  # bf16 or fp32
+    depth: str = "full"
+    method: str = "lora"  # lora or full
+
+
+SYSTEMS = {
+    "ours-fp32": System("ours", "fp32"),
+    "ours-bf16": System("ours", "bf16"),
+    "ours-bf16-fast": System("ours", "bf16", depth="fast"),
+    "trl-lora-fp32": System("trl", "fp32"),
+    "trl-lora-bf16": System("trl", "bf16"),
+    "trl-full-fp32": System("trl", "fp32", method="full"),
+    "trl-full-bf16": System("trl", "bf16", method="full"),
+}
+Turn = Callable[[], None]  # returns when it is this system's turn
+Report = Callable[[float], None]  # a step is done, with this loss
+
+
+# --- one system, in its own process -----------------------------------------------------------------------------
+
+
+def work(name: str, project: Path, batches: int) -> None:
+    """Trains when told to; answers one line of JSON a step."""
+    from residency.models.memory import return_free_memory
+
+    system = SYSTEMS[name]
+    dealt = list(_batches(project, batches))
+    train = _ours if system.trainer == "ours" else _trl
+    _forget_peak()
+    started: list[tuple[float, float]] = []
+
+    def turn() -> None:
+        print(json.dumps("ready"), flush=True)
+        if not sys.stdin.readline():
+            raise SystemExit
+        started.append((time.perf_counter(), time.process_time()))
+
+    def report(loss: float) -> None:
+        wall, cpu = time.perf_counter() - started[-1][0], time.process_time() - started[-1][1]
+        tokens = sum(len(sample.ids) for sample in dealt[len(started) - 1])
+        found = {"wall": wall, "cpu": cpu, "tokens": tokens, "loss": loss, "peak_mb": _peak_mb()}
+        print(json.dumps(found), flush=True)
+        # While others have their turn, memory that is free should be free for them.
+        return_free_memory()
+
+    train(system, dealt, turn, report)
+
+
+def _batches(project: Path, count: int) -> Iterator[list[Any]]:
+    """The same examples ``PASSES`` times, each time in the order that a run has in that epoch."""
+    from residency.models.base import load_base
+    from residency.records import Split
+    from residency.run.progress import Silent
+    from residency.story import questions, run_project
+    from residency.tune.engine.layout import deal
+    from residency.tune.render import render
+
+    iteration = run_project(project, Silent(), until="split")
+    examples = [e for task in iteration.project.settings.tasks for e in questions(iteration, task, Split.TRAIN)]
+    base = load_base(iteration.project.settings.base)
+    samples = render(examples, base.tokenizer, base.template, max_tokens=1024)
+    used = [sample for batch in deal(samples, BATCH, seed=SEED, epoch=0)[:count] for sample in batch]
+    for epoch in range(PASSES):
+        yield from deal(used, BATCH, seed=SEED, epoch=epoch)
+
+
+def _base(system: System) -> Any:
+    from residency.models.base import Precision, load_base
+
+    # TRL keeps fp32 weights in both of its precisions and narrows inside its products.
+    return load_base("embedded", precision=Precision(system.precision if system.trainer == "ours" else "fp32"))
+
+
+def _ours(system: System, batches: list[list[Any]], turn: Turn, report: Report) -> None:
+    import torch
+
+    from residency.models.memory import return_free_memory
+    from residency.tune.engine.hidden import HiddenStates
+    from residency.tune.engine.step import Engine
+    from residency.tune.lora import Depth, Recipe, attach, trainable
+
+    base = _base(system)
+    recipe = Recipe(depth=Depth(system.depth), seed=SEED)
+    model = attach(base, recipe)
+    parameters = list(trainable(model).values())
+    optimizer = torch.optim.AdamW(parameters, lr=RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+    with tempfile.TemporaryDirectory() as folder:
+        dtype = next(base.model.parameters()).dtype
+        kept = HiddenStates(Path(folder) / "hidden", "bench", dtype, recipe.kept_bytes)
+        engine = Engine(model, micro_tokens=recipe.micro_tokens, kept=kept)
+        _forget_peak()
+        for batch in batches:
+            turn()
+            total = sum(sample.supervised for sample in batch)
+            loss = engine.learn(batch, 1 / total, None) / total
+            torch.nn.utils.clip_grad_norm_(parameters, recipe.max_norm)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            return_free_memory()
+            report(loss)
+        kept.close()
+
+
+def _trl(system: System, batches: list[list[Any]], turn: Turn, report: Report) -> None:
+    from datasets import Dataset
+    from transformers import TrainerCallback
+    from trl import SFTConfig, SFTTrainer
+
+    from residency.tune.lora import Recipe, attach
+
+    base = _base(system)
+    model = attach(base, Recipe(seed=SEED)) if system.method == "lora" else base.model.requires_grad_(True)
+    _forget_peak()
+
+    class Turns(TrainerCallback):
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            turn()
+
+        def on_log(self, _args: Any, _state: Any, _control: Any, logs: dict[str, float], **__: Any) -> None:
+            if "loss" in logs:
+                report(logs["loss"])
+
+    rows = [{"input_ids": list(s.ids), "labels": [-100] * s.first + list(s.ids[s.first :])} for b in batches for s in b]
+    with tempfile.TemporaryDirectory() as folder:
+        # Everything else is TRL's default: recomputed activations, padding to the longest sample of a batch.
+        settings = SFTConfig(
+            output_dir=folder, per_device_train_batch_size=BATCH, max_steps=len(batches),
+            learning_rate=RATE if system.method == "lora" else RATE / 10, lr_scheduler_type="constant",
+            weight_decay=0.01, adam_beta2=0.99, max_grad_norm=1.0, bf16=system.precision == "bf16", use_cpu=True,
+            logging_steps=1, save_strategy="no", report_to=[], disable_tqdm=True, max_length=None,
+            completion_only_loss=True, train_sampling_strategy="sequential",
+            dataset_kwargs={"skip_prepare_dataset": True},
+        )  # fmt: skip
+        trainer = SFTTrainer(
+            model, args=settings, train_dataset=Dataset.from_list(rows), processing_class=base.tokenizer,
+            callbacks=[Turns()],
+        )  # fmt: skip
+        trainer.train()
+
+
+def _forget_peak() -> None:
+    """What loading took does not count (Linux only)."""
+    import gc
+
+    from residency.models.memory import return_free_memory
+
+    gc.collect()
+    return_free_memory()
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_mb() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+
+
+# --- all systems, in turn ---------------------------------------------------------------------------------------
+
+
+def compare(names: list[str], project: Path, batches: int, threads: int) -> dict[str, list[dict[str, float]]]:
+    """Every system's steps, taken in turn."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    workers = {}
+    for name in names:  # one after the other: a project is opened by one process at a time
+        command = [sys.executable, __file__, str(project), "--worker", name, "--batches", str(batches)]
+        workers[name] = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        _answer(workers[name], name)
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    steps = batches * PASSES
+    for step in range(steps):
+        for name, worker in workers.items():
+            assert worker.stdin
+            worker.stdin.write("go\n")
+            worker.stdin.flush()
+            found[name].append(_answer(worker, name))
+            print(f"step {step + 1} of {steps}: {name} {found[name][-1]}", file=sys.stderr, flush=True)
+            if step + 1 < steps:
+                _answer(worker, name)  # it is ready for the next one
+    for worker in workers.values():
+        worker.communicate()
+    return found
+
+
+def _answer(worker: subprocess.Popen[str], name: str) -> Any:
+    """The next line of JSON; trainers print other things as well."""
+    assert worker.stdout
+    for line in worker.stdout:
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        if found == "ready" or (isinstance(found, dict) and "cpu" in found):
+            return found
+    raise SystemExit(f"{name} ended before its turn; run it alone to see why: --worker {name}")
+
+
+def summary(found: dict[str, list[dict[str, float]]], batches: int) -> dict[str, dict[str, float]]:
+    """Of the second pass: per system, means a step; the loss is that of the last step."""
+    rows = {}
+    for name, steps in found.items():
+        measured = steps[batches:]
+        tokens = sum(step["tokens"] for step in measured)
+        rows[name] = {
+            "cpu_seconds_a_step": fmean(step["cpu"] for step in measured),
+            "wall_seconds_a_step": fmean(step["wall"] for step in measured),
+            "tokens_a_cpu_second": tokens / sum(step["cpu"] for step in measured),
+            "tokens_a_wall_second": tokens / sum(step["wall"] for step in measured),
+            "peak_mb": max(step["peak_mb"] for step in steps),
+            "first_loss": steps[0]["loss"],
+            "last_loss": steps[-1]["loss"],
+        }
+    return rows
+
+
+def show(rows: dict[str, dict[str, float]]) -> str:
+    """The table, with how many times each system's tokens a CPU second the others reach."""
+    against = [name for name in ("trl-lora-fp32", "trl-lora-bf16") if name in rows]
+    head = ["system", "CPU s a step", "wall s a step", "tokens a CPU s", "tokens a wall s", "peak MB"]
+    head += ["first loss", "last loss"]
+    lines = [head + [f"times {name}" for name in against]]
+    for name, row in rows.items():
+        cells = [f"{row['cpu_seconds_a_step']:.2f}", f"{row['wall_seconds_a_step']:.2f}"]
+        cells += [f"{row['tokens_a_cpu_second']:.0f}", f"{row['tokens_a_wall_second']:.0f}", f"{row['peak_mb']:.0f}"]
+        cells += [f"{row['first_loss']:.4f}", f"{row['last_loss']:.4f}"]
+        cells += [f"{row['tokens_a_cpu_second'] / rows[peer]['tokens_a_cpu_second']:.1f}" for peer in against]
+        lines.append([name, *cells])
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("project", type=Path, help="a project folder; it is run until its split")
+    parser.add_argument("--batches", type=int, default=2, help=f"batches of {BATCH} examples, each read {PASSES} times")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--systems", default=",".join(SYSTEMS), help="some of: " + ", ".join(SYSTEMS))
+    parser.add_argument("--json", type=Path, default=Path("tune.json"))
+    parser.add_argument("--worker", choices=SYSTEMS, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.worker:
+        work(given.worker, given.project, given.batches)
+        return
+    found = compare(given.systems.split(","), given.project, given.batches, given.threads)
+    rows = summary(found, given.batches)
+    packages = ("torch", "transformers", "peft", "trl", "accelerate")
+    about = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count(), "threads": given.threads}
+    about |= {name: version(name) for name in packages}
+    given.json.write_text(json.dumps({"about": about, "summary": rows, "steps": found}, indent=1) + "\n")
+    print(show(rows))
+
+
+if __name__ == "__main__":
+    main()
