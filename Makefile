@@ -36,8 +36,8 @@ test-all: setup lint ## the tests, slow ones included
 	$(BIN)/python -m pytest
 
 lint: setup
-	$(BIN)/ruff check src tests scripts bench
-	$(BIN)/ruff format --check src tests scripts bench
+	$(BIN)/ruff check src tests scripts bench examples
+	$(BIN)/ruff format --check src tests scripts bench examples
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 

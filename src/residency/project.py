@@ -44,6 +44,7 @@ from residency.store.runs import Workspace
 from residency.store.vault import Vault, lost_vault
 from residency.tasks import TaskSettings
 from residency.tune.lora import Recipe
+from residency.tune.trackers import Tracker
 
 PROJECT_FILE = "residency.yaml"
 IDENTITY_FILE = Path(".residency") / "project.json"
@@ -71,6 +72,10 @@ class ProjectSettings(Settings):
     base: str = Field(default="embedded", description="base model: embedded, or a local model folder")
     template: str | None = Field(default=None, description="chat template, for a base that the catalogue does not know")
     recipe: Recipe = Field(default=Recipe(), description="training recipe; what is not set comes from the catalogue")
+    tracker: Tracker | None = Field(
+        default=None,
+        description="tensorboard, mlflow or wandb gets the curve of a training run; none if left out",
+    )
     evaluate: EvaluateSettings = Field(default=EvaluateSettings(), description="systems and statistics")
     gate: GateSettings = Field(default=GateSettings(), description="what must hold before anyone uses the adapter")
 

@@ -14,12 +14,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import cache, cached_property, partial
 from itertools import chain
+from math import isnan
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from residency.account import Told, account
+from residency.account import HEADLINE, Told, account
 from residency.curate.answers import answer_problems
 from residency.curate.augment import augment
 from residency.curate.candidates import Ranking, rank_candidates
@@ -478,62 +481,122 @@ def questions(iteration: Iteration, task: TaskSettings, *sides: Split, instruct:
 def tune(iteration: Iteration) -> None:
     """The base model learns all tasks in one adapter, from training patients only."""
     settings = iteration.project.settings
+    lessons = prepare_lessons(iteration)
+    iteration.progress.begin("tune")
+
+    def work(run: ActiveRun) -> None:
+        from residency.tune.trackers import tracked
+        from residency.tune.training import train
+
+        refuse_copies(iteration)
+        told = settings.recipe.model_dump(mode="json", exclude_unset=True)
+        with tracked(settings.tracker, iteration.project.workspace.folder / "trackers", told) as track:
+            adapter = train(
+                lessons.training, lessons.validation, iteration.base, settings.recipe, run.scratch / "adapter",
+                labels=iteration.labels, held_out=lessons.held_out, judge=partial(judge_adapter, iteration, lessons),
+                progress=partial(_show_tick, iteration.progress, track),
+                say=lambda line: iteration.progress.say(f"    {line}"),
+            )  # fmt: skip
+        run.keep_folder("adapter", adapter.folder, adapter.sha256)
+        run.facts[TRAINED] = sorted({example.patient for example in (*lessons.training, *lessons.validation)})
+
+    identity = {
+        "inputs": fingerprint([as_plain(example) for example in (*lessons.training, *lessons.validation)]),
+        "recipe": settings.recipe.model_dump(mode="json", exclude_unset=True),
+        "base": [iteration.base_sha256, settings.template],
+    }
+    outcome = iteration.once("tune", identity, work, TRAINING_CODE)
+    iteration.progress.end(
+        f"{len(lessons.training)} examples, adapter {outcome.hash('adapter')[:12]}", reused=outcome.reused
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """What is trained on, what chooses the weights, and the patients that neither may have."""
+
+    training: list[Example]
+    validation: list[Example]
+    held_out: frozenset[str]
+
+
+def prepare_lessons(iteration: Iteration) -> Lessons:
+    """The examples of the training and validation patients."""
     for side in (Split.TRAIN, Split.VALIDATION, Split.TEST):
         if not iteration.patients(side):
             raise ProjectError(
                 f"split: no patient is left for {side}; there are {len(iteration.split_of)} patients.",
                 fix="Bring more labeled patients, or change the fractions under split in the project file.",
             )
-    training = [example for task in settings.tasks for example in questions(iteration, task, Split.TRAIN)]
+    tasks = iteration.project.settings.tasks
+    training = [example for task in tasks for example in questions(iteration, task, Split.TRAIN)]
     training += written_differently(iteration)
-    validation = [example for task in settings.tasks for example in questions(iteration, task, Split.VALIDATION)]
-    iteration.progress.begin("tune")
+    validation = [example for task in tasks for example in questions(iteration, task, Split.VALIDATION)]
+    return Lessons(training, validation, iteration.patients(Split.CALIBRATION, Split.TEST))
 
-    def work(run: ActiveRun) -> None:
-        from residency.tune.training import train
 
-        adapter = train(
-            training, validation, iteration.base, settings.recipe, run.scratch / "adapter",
-            labels=iteration.labels, held_out=iteration.patients(Split.CALIBRATION, Split.TEST),
-            progress=partial(_show_tick, iteration.progress),
-        )  # fmt: skip
-        run.keep_folder("adapter", adapter.folder, adapter.sha256)
-        run.facts[TRAINED] = sorted({example.patient for example in (*training, *validation)})
+def refuse_copies(iteration: Iteration) -> None:
+    """ProjectError where a text that is trained on, in whatever version, is a copy of one that is held out."""
+    documents = [*iteration.documents, *versions(iteration)[0]]
+    side_of = {document.id: iteration.split_of[document.patient] for document in documents}
+    found = contamination(documents, side_of, by=iteration.project.settings.split.by).violations
+    if found:
+        raise ProjectError(
+            f"tune: {len(found)} texts are known across the split.",
+            fix="Leave augment out of the project file, or split again: residency run --until split --fresh",
+            problems=tuple(map(str, found[:SHOWN])),
+        )
 
-    identity = {
-        "inputs": fingerprint([as_plain(example) for example in (*training, *validation)]),
-        "recipe": settings.recipe.model_dump(mode="json", exclude_unset=True),
-        "base": [iteration.base_sha256, settings.template],
-    }
-    outcome = iteration.once("tune", identity, work, TRAINING_CODE)
-    iteration.progress.end(f"{len(training)} examples, adapter {outcome.hash('adapter')[:12]}", reused=outcome.reused)
+
+def judge_adapter(iteration: Iteration, lessons: Lessons, adapter: Path) -> float:
+    """The headline metric of the answers to the validation questions, mean over the tasks."""
+    from residency.models.transformer import TransformerModel
+
+    settings, model = iteration.project.settings, TransformerModel(iteration.base, adapter)
+    values = []
+    for task in settings.tasks:
+        examples = [example for example in lessons.validation if example.task == task.name]
+        labels = iteration.labels[task.name]
+        groups = predict(
+            model, System.TUNED, task, examples, labels, iteration.concept_of, group_size=settings.evaluate.group_size
+        )
+        tallies = metrics.tallies(examples, list(chain.from_iterable(groups)), labels=labels, find=iteration.finder)
+        value = tallies[HEADLINE[task.kind]].value
+        values.append(0.0 if isnan(value) else value)
+    return fmean(values)
+
+
+def versions(iteration: Iteration) -> tuple[list[Document], dict[str, str]]:
+    """The training patients' texts written differently, where the project asks for it; and what each is made from."""
+    settings = iteration.project.settings
+    made: list[Document] = []
+    origin: dict[str, str] = {}  # id of a version -> id of the document that it is a version of
+    trained = iteration.patients(Split.TRAIN) if settings.augment else frozenset()
+    for document in iteration.documents:
+        if settings.augment and document.patient in trained:
+            for version in augment(document, settings.augment, iteration.project.pack, seed=settings.seed):
+                origin[version.id] = document.id
+                made.append(version)
+    return made, origin
 
 
 def written_differently(iteration: Iteration) -> list[Example]:
-    """Questions about other versions of the training patients' texts, where the project asks for them."""
-    settings = iteration.project.settings
-    if settings.augment is None:
-        return []
-    trained = iteration.patients(Split.TRAIN)
-    origin: dict[str, str] = {}  # id of a version -> id of the document that it is a version of
-    versions: list[Document] = []
-    for document in iteration.documents:
-        if document.patient in trained:
-            for version in augment(document, settings.augment, iteration.project.pack, seed=settings.seed):
-                origin[version.id] = document.id
-                versions.append(version)
+    """Questions about other versions of the training patients' texts."""
+    made, origin = versions(iteration)
     examples: list[Example] = []
-    for task in settings.tasks:
+    for task in iteration.project.settings.tasks if made else ():
         ranked = iteration.candidates.get(task.name, {})
         candidates = {name: ranked[document] for name, document in origin.items() if document in ranked}
         question = Question(labels=iteration.labels[task.name], candidates=candidates, instruct=False)
-        made = make_examples(versions, task, iteration.project.prompt(task), question, iteration.split_of)
-        examples += (replace(example, origin=Origin.SYNTHETIC) for example in made)
+        of_task = make_examples(made, task, iteration.project.prompt(task), question, iteration.split_of)
+        examples += (replace(example, origin=Origin.SYNTHETIC) for example in of_task)
     return examples
 
 
-def _show_tick(progress: Progress, tick: Tick) -> None:
-    progress.reach(tick.step, tick.steps, f"loss {tick.loss:.3f}, {tick.tokens_per_second:.0f} tokens/s")
+def _show_tick(progress: Progress, track: Callable[[Tick], None], tick: Tick) -> None:
+    track(tick)
+    left = timedelta(seconds=round(tick.seconds_left))
+    progress.reach(tick.step, tick.steps, f"loss {tick.loss:.3f}, {tick.tokens_per_second:.0f} tokens/s, {left} left")
 
 
 # --- evaluate ---------------------------------------------------------------------------------------------------

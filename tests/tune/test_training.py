@@ -18,7 +18,7 @@ from residency.errors import TrainingError
 from residency.models.attach import attach as attach_folder
 from residency.records import Split
 from residency.tune.adapter import load_adapter
-from residency.tune.lora import Depth, Recipe, Schedule, adapted_layers, attach, trainable
+from residency.tune.lora import ChosenBy, Depth, Recipe, Schedule, adapted_layers, attach, trainable
 from residency.tune.render import Sample
 from residency.tune.training import Tick, learning_rate, runaway, train
 
@@ -57,6 +57,68 @@ def test_the_best_weights_are_kept_not_the_last(tiny, tmp_path) -> None:
     adapter = run(tiny, tmp_path / "a", recipe=recipe)
     best = min(adapter.card.curve, key=lambda point: point.validation)
     assert adapter.card.best_step == best.step
+
+
+def test_patience_ends_a_run_that_gets_no_better(tiny, tmp_path) -> None:
+    recipe = tiny.RECIPE.model_copy(update={"epochs": 30, "learning_rate": 0.05, "schedule": Schedule.CONSTANT})
+    patient = recipe.model_copy(update={"patience": 2})
+    adapter = run(tiny, tmp_path / "a", recipe=patient)
+    steps = [point.step for point in adapter.card.curve]
+    assert steps[-1] == adapter.card.best_step + 2 * 5 < 30 * 5
+    assert adapter.card.best_step == min(adapter.card.curve, key=lambda point: point.validation).step
+
+
+def test_the_metric_chooses_where_the_recipe_says_so(tiny, tmp_path) -> None:
+    """The metric says the second epoch of six is the best, whatever the loss says."""
+    recipe = tiny.RECIPE.model_copy(update={"epochs": 6, "choose_by": ChosenBy.METRIC, "patience": 3})
+
+    def run_judged(folder: Path, progress=lambda tick: None):
+        worth = iter([0.1, 0.9, 0.5, 0.4, 0.3, 0.2])
+        judged: list[Path] = []
+
+        def judge(candidate: Path) -> float:
+            assert load_adapter(candidate, tiny.tiny_base())
+            judged.append(candidate)
+            return next(worth)
+
+        adapter = run(tiny, folder, recipe=recipe, judge=judge, progress=progress)
+        assert not any(path.exists() for path in judged)
+        return adapter
+
+    whole = run_judged(tmp_path / "whole")
+    assert whole.card.best_step == 10 and [p.metric for p in whole.card.curve] == [0.1, 0.9, 0.5, 0.4, 0.3]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["whole"]
+    with pytest.raises(TrainingError, match=r"recipe.choose_by"):
+        run(tiny, tmp_path / "b", recipe=recipe)
+
+
+def test_what_preflight_and_forecast_found_is_said_before_the_first_step(tiny, tmp_path) -> None:
+    said: list[str] = []
+
+    def progress(tick: Tick) -> None:
+        assert len(said) == 2
+
+    run(tiny, tmp_path / "a", say=said.append, progress=progress)
+    assert said[0].startswith("18 samples, ") and said[0].endswith("base tiny, licence none")
+    assert said[1].startswith("forecast: about 0:00:")
+
+
+def test_a_run_that_memory_cannot_hold_ends_before_its_first_step(tiny, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("residency.tune.forecast.available_bytes", lambda device: 100)
+    monkeypatch.setattr("residency.tune.forecast.growth", lambda work, device: work() or 10_000_000)
+    steps: list[Tick] = []
+    with pytest.raises(TrainingError, match="more memory") as caught:
+        run(tiny, tmp_path / "a", progress=steps.append)
+    assert not steps and "smaller base" in caught.value.fix and not (tmp_path / "a").exists()
+
+
+def test_what_cannot_be_used_is_left_out_and_counted_in_the_card(tiny, tmp_path) -> None:
+    recipe = tiny.RECIPE.model_copy(update={"most_unusable": 0.2})
+    long = tiny.example(30, answer="ataxia")
+    long = replace(long, messages=(*long.messages, replace(long.messages[0], role="assistant")))
+    adapter = run(tiny, tmp_path / "a", training=[*tiny.examples(18), long], recipe=recipe)
+    assert adapter.card.left_out == 1
+    assert adapter.card.losses == run(tiny, tmp_path / "b", recipe=recipe).card.losses
 
 
 def test_progress_counts_every_step(tiny, tmp_path) -> None:

@@ -88,6 +88,31 @@ def run(
 
 
 @app.command()
+def tune(
+    show: Annotated[
+        int | None, typer.Option(min=1, help="Show this many samples as the model sees them.", metavar="COUNT")
+    ] = None,
+    sweep: Annotated[bool, typer.Option("--sweep", help="Try learning rates in short runs, and propose one.")] = False,
+    project: Folder = HERE,
+) -> None:
+    """Run the loop up to tuning; or look at what would be trained on, or at learning rates, without training."""
+    from residency.errors import ProjectError
+
+    if show is not None and sweep:
+        raise ProjectError("--show and --sweep: one at a time.", fix="Leave one of them out.")
+    if show is not None:
+        from residency.cli.tune import show_samples
+
+        show_samples(project, show)
+    elif sweep:
+        from residency.cli.tune import show_sweep
+
+        show_sweep(project)
+    else:
+        run(project, until="tune")
+
+
+@app.command()
 def why(
     record: Annotated[str, typer.Argument(help="Id of a prediction, example, document or report.", metavar="ID")],
     project: Folder = HERE,

@@ -3,7 +3,8 @@
 In: "embedded", a name of the catalogue, or a local folder. Out: a ``Base``.
 
 Covers: precision, device, refusing what is not plain data (pickles, remote code), refusing what is broken
-(a missing tokenizer, torn or incomplete weights) or what transformer.py would compute wrongly.
+(a missing tokenizer, torn or incomplete weights), what memory cannot hold, and what transformer.py would compute
+wrongly.
 Does not cover: downloading. Nothing here opens a network connection; every call to transformers says local files only.
 """
 
@@ -12,15 +13,19 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.filesize import decimal
+
 from residency.errors import ModelError
 from residency.models.catalogue import CatalogueEntry, Shape, catalogue, entry_named, entry_of_folder, template
 from residency.models.embedded import EMBEDDED, embedded_folder, sha256_of
+from residency.models.memory import available_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -86,9 +91,16 @@ def load_base(
     entry = _entry_of(folder, config, template_name)
     chosen = device or _default_device()
     resolved = resolve(precision, chosen)
+    _require_room(folder, resolved, chosen)
     model = _read_weights(folder, resolved).to(chosen)
     tokenizer = _read_tokenizer(folder)
     return Base(model, tokenizer, entry, weights_sha256(folder), folder, resolved)
+
+
+def load_reading(name: str, *, template_name: str | None = None) -> tuple[Any, CatalogueEntry]:
+    """Tokenizer and entry of the base called ``name``: how it reads, without its weights."""
+    folder = _folder_of(name)
+    return _read_tokenizer(folder), _entry_of(folder, _config_of(folder), template_name)
 
 
 def identify(name: str) -> str:
@@ -208,6 +220,31 @@ def _entry_of(folder: Path, config: Mapping[str, Any], template_name: str | None
         shape=shape,
         template=template(template_name).name,
     )
+
+
+def _require_room(folder: Path, precision: Precision, device: str) -> None:
+    """ModelError where the weights are larger than the memory that is left."""
+    needed = _parameters(folder) * (2 if precision is Precision.BF16 else 4)
+    free = available_bytes(device)
+    if needed > free:
+        raise ModelError(
+            f"{folder}: the weights take {decimal(needed)} as {precision}, and {decimal(free)} of memory are free.",
+            fix="Use a smaller base, or a machine with more memory; an OpenAI-shaped server can answer in its place.",
+        )
+
+
+def _parameters(folder: Path) -> int:
+    """How many numbers the weights are; files that cannot be read count as none and are refused later."""
+    from safetensors import SafetensorError, safe_open
+
+    count = 0
+    for path in folder.glob("*.safetensors"):
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                count += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+        except (OSError, SafetensorError):
+            continue
+    return count
 
 
 def _default_device() -> str:

@@ -42,6 +42,9 @@ class CurvePoint(Settings):
     loss: float = Field(description="training loss, mean over the steps since the last point, nats a token")
     validation: float = Field(description="validation loss, mean over the tasks, nats a token")
     by_task: dict[str, float] = Field(description="validation loss of each task, nats a token")
+    metric: float | None = Field(
+        default=None, description="what the recipe's metric says of the answers, mean over the tasks; if it chooses"
+    )
     learning_rate: float = Field(ge=0, description="learning rate of the last step")
     seconds: float = Field(
         ge=0, description="wall time since the start of the run, earlier parts of a resumed run included"
@@ -66,6 +69,9 @@ class AdapterCard(Settings):
     layers: int = Field(ge=1, description="decoder blocks with an adapter, the last ones of the base, count")
     best_step: int = Field(ge=0, description="the step whose weights these are")
     truncated: int = Field(ge=0, description="training samples whose question was cut, count")
+    left_out: int = Field(
+        default=0, ge=0, description="training samples that were left out: nothing to learn, or not the chat template"
+    )
     tokens: int = Field(ge=0, description="tokens trained on, count")
     created: str = Field(description="ISO 8601, UTC")
     weights_sha256: str = Field(default="", description="hash of adapter_model.safetensors and adapter_config.json")

@@ -40,6 +40,13 @@ class Schedule(StrEnum):
     COSINE = "cosine"  # to zero
 
 
+class ChosenBy(StrEnum):
+    """What says which state of a run is the best."""
+
+    LOSS = "loss"  # of the validation answers, mean over the tasks
+    METRIC = "metric"  # of answers that the model writes to the validation questions; slow, and what a task cares about
+
+
 class Depth(StrEnum):
     """How many decoder blocks get an adapter."""
 
@@ -83,6 +90,22 @@ class Recipe(Settings):
     checkpoint_every: int = Field(default=25, ge=1, description="steps between checkpoints, count")
     spike_factor: float = Field(
         default=5.0, gt=1, description="stop when the loss stays above this many times its recent median, ratio"
+    )
+    most_truncated: float = Field(
+        default=0.1, ge=0, le=1, description="largest share of questions that may be cut; more refuse the run, 0 to 1"
+    )
+    most_unusable: float = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="largest share of samples that may be left out because their answer does not fit, or because their "
+        "tokens are not what the chat template says; more refuse the run, 0 to 1",
+    )
+    choose_by: ChosenBy = Field(
+        default=ChosenBy.LOSS, description="what chooses the weights that are kept, on validation: loss or metric"
+    )
+    patience: int | None = Field(
+        default=None, ge=1, description="stop after this many epochs without a better state, count; never where not set"
     )
     seed: int = Field(default=1, ge=0, description="seed of the first weights, the order of the examples and dropout")
 

@@ -1,35 +1,48 @@
 """What would waste a training run, found before its first step.
 
-In: training and validation examples, their samples, the closed label sets. Out: a ``Preflight`` with exact counts, or
-one TrainingError that lists everything wrong.
+In: training and validation examples, their samples, the closed label sets, a recipe, the base's context. Out: a
+``Preflight`` with exact counts, or one TrainingError that lists everything wrong.
 
-Covers: nothing to train or validate on, a patient on both sides, answers outside the label set, samples without a
-supervised token, cut questions (counted; an error only where most are). Does not cover: whether labels are right.
+Covers: nothing to train or validate on, a patient on both sides, answers outside the label set, samples longer than
+the base can read; samples that are cut, have nothing to learn, or do not follow the chat template: counted, and refused
+above the recipe's limits. Does not cover: whether labels are right; near copies across the split (curate/); memory and
+time (forecast.py).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from residency.errors import TrainingError
 from residency.records import Example, TaskKind
+from residency.tune.lora import Recipe
 from residency.tune.render import Sample
 
-MOST_CUT = 0.5  # a run whose questions are mostly cut trains another task; share chosen by us, 2026-11
+COUNTED = ("training", "validation")
 
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """Counts of one run's training samples."""
+    """Counts of one run's training samples. ``masked`` and ``mismatched`` ones are left out of the run."""
 
     samples: int
     tokens: int
     supervised: int
     truncated: int  # questions that were cut
     cut_tokens: int
+    masked: int  # nothing to learn: not even the answer fits
+    mismatched: int  # tokens that are not what the chat template says
+    longest: int  # tokens
     by_task: Mapping[str, int]
+
+    def __str__(self) -> str:
+        return (
+            f"{self.samples:,} samples, {self.tokens:,} tokens, {self.supervised:,} of them learned; "
+            f"{self.truncated:,} samples truncated, {self.masked:,} fully masked, "
+            f"{self.mismatched:,} against the chat template"
+        )
 
 
 def preflight(
@@ -38,65 +51,98 @@ def preflight(
     samples: Sequence[Sample],
     checked: Sequence[Sample],
     labels: Mapping[str, Sequence[str]],
+    recipe: Recipe,
     *,
+    context: int,
     held_out: frozenset[str] = frozenset(),
 ) -> Preflight:
     """Checks a run. ``samples`` are those of ``training``, ``checked`` those of ``validation``.
 
-    ``labels`` gives the closed set of each classify task; ``held_out`` are patients that must not be trained on
-    (those of calibration and test; validation patients are added here).
+    ``labels`` gives the closed set of each classify task; ``context`` is how many tokens the base can read;
+    ``held_out`` are patients that must not be trained on (those of calibration and test; validation's are added).
     """
-    counts = Preflight(
+    problems = [
+        *_nothing_there(training, validation),
+        *_shared_patients(training, held_out | {example.patient for example in validation}),
+        *_strange_answers([*training, *validation], labels),
+    ]
+    for side, of_side in zip(COUNTED, (samples, checked), strict=True):
+        problems += (f"{side}: {problem}" for problem in _unfit(of_side, recipe, context))
+    if problems:
+        raise TrainingError(
+            f"Training cannot start: {'; '.join(problems)}.",
+            fix="Correct the split, the labels or the prompts; for samples that are cut or too long change "
+            "recipe.max_tokens, which is at most the base's context. See them: residency tune --show 3.",
+        )
+    return counts(samples)
+
+
+def counts(samples: Sequence[Sample]) -> Preflight:
+    """What there is to learn from."""
+    return Preflight(
         samples=len(samples),
         tokens=sum(len(sample.ids) for sample in samples),
         supervised=sum(sample.supervised for sample in samples),
         truncated=sum(sample.cut > 0 for sample in samples),
         cut_tokens=sum(sample.cut for sample in samples),
+        masked=sum(not sample.supervised for sample in samples),
+        mismatched=sum(sample.mismatched for sample in samples),
+        longest=max((len(sample.ids) for sample in samples), default=0),
         by_task=dict(sorted(Counter(sample.task for sample in samples).items())),
     )
-    problems = [
-        *_nothing_there(training, validation),
-        *_shared_patients(training, held_out | {example.patient for example in validation}),
-        *_strange_answers([*training, *validation], labels),
-        *_nothing_learned([*samples, *checked]),
-    ]
-    if samples and counts.truncated > MOST_CUT * len(samples):
-        problems.append(f"the question of {counts.truncated} of {len(samples)} samples is cut")
-    if problems:
-        raise TrainingError(
-            f"Training cannot start: {'; '.join(problems)}.",
-            fix="Correct the split or the labels, or raise recipe.max_tokens where samples are cut.",
-        )
-    return counts
 
 
-def _nothing_there(training: Sequence[Example], validation: Sequence[Example]) -> list[str]:
-    found = []
+def usable(samples: Sequence[Sample]) -> list[Sample]:
+    """Those that something can be learned from."""
+    return [sample for sample in samples if sample.supervised and not sample.mismatched]
+
+
+def _nothing_there(training: Sequence[Example], validation: Sequence[Example]) -> Iterator[str]:
     if not training:
-        found.append("there is no training example")
+        yield "there is no training example"
     if not validation:
-        found.append("there is no validation example to choose a checkpoint by")
+        yield "there is no validation example to choose a checkpoint by"
     missing = sorted({e.task for e in training} - {e.task for e in validation})
     if validation and missing:
-        found.append(f"no validation example for task {', '.join(missing)}")
-    return found
+        yield f"no validation example for task {', '.join(missing)}"
 
 
-def _shared_patients(training: Sequence[Example], held_out: frozenset[str]) -> list[str]:
+def _shared_patients(training: Sequence[Example], held_out: frozenset[str]) -> Iterator[str]:
     shared = {example.patient for example in training} & held_out
-    return [f"{len(shared)} patients are both trained on and held out"] if shared else []
+    if shared:
+        yield f"{len(shared)} patients are both trained on and held out"
 
 
-def _strange_answers(examples: Sequence[Example], labels: Mapping[str, Sequence[str]]) -> list[str]:
+def _strange_answers(examples: Sequence[Example], labels: Mapping[str, Sequence[str]]) -> Iterator[str]:
     closed = {task: frozenset(names) for task, names in labels.items()}
     strange = Counter(
         example.task
         for example in examples
         if example.kind is TaskKind.CLASSIFY and example.answer not in closed.get(example.task, frozenset())
     )
-    return [f"{count} answers of task {task} are not in its label set" for task, count in sorted(strange.items())]
+    yield from (f"{count} answers of task {task} are not in its label set" for task, count in sorted(strange.items()))
 
 
-def _nothing_learned(samples: Sequence[Sample]) -> list[str]:
-    empty = Counter(sample.task for sample in samples if not sample.supervised)
-    return [f"{count} samples of task {task} have no room for their answer" for task, count in sorted(empty.items())]
+def _unfit(samples: Sequence[Sample], recipe: Recipe, context: int) -> Iterator[str]:
+    """What is wrong with one side's samples, beyond the recipe's limits."""
+    if not samples:
+        return
+    all_of = f"of {len(samples)} samples"
+    too_long = sum(len(sample.ids) > context for sample in samples)
+    if too_long:
+        yield f"{too_long} {all_of} are longer than the {context} tokens that the base reads"
+    cut = sum(sample.cut > 0 for sample in samples)
+    if cut > recipe.most_truncated * len(samples):
+        yield f"the question of {cut} {all_of} is cut (recipe.most_truncated is {recipe.most_truncated:g})"
+    masked = sum(not sample.supervised for sample in samples)
+    mismatched = sum(sample.mismatched for sample in samples)
+    left = usable(samples)
+    if len(samples) - len(left) > recipe.most_unusable * len(samples):
+        limit = f"(recipe.most_unusable is {recipe.most_unusable:g})"
+        if masked:
+            yield f"{masked} {all_of} have no room for their answer {limit}"
+        if mismatched:
+            yield f"the tokens of {mismatched} {all_of} are not what the chat template says {limit}"
+    without = sorted({sample.task for sample in samples} - {sample.task for sample in left})
+    if without:
+        yield f"nothing can be learned of task {', '.join(without)}"

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import fmean, median
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from residency.errors import TrainingError
@@ -35,8 +36,18 @@ from residency.records import Example
 from residency.settings import fingerprint
 from residency.tune.adapter import Adapter, AdapterCard, CurvePoint, save_adapter
 from residency.tune.checkpoint import State, read_checkpoint, write_checkpoint
-from residency.tune.lora import Recipe, Resolved, Schedule, adapted_layers, attach, resolve, trainable
-from residency.tune.preflight import Preflight, preflight
+from residency.tune.forecast import forecast, refuse_without_room
+from residency.tune.lora import (
+    ChosenBy,
+    Recipe,
+    Resolved,
+    Schedule,
+    adapted_layers,
+    attach,
+    resolve,
+    trainable,
+)
+from residency.tune.preflight import Preflight, preflight, usable
 from residency.tune.render import Sample, render
 
 if TYPE_CHECKING:
@@ -62,6 +73,8 @@ class Tick:
     loss: float  # of this step, nats a token
     tokens_per_second: float  # of this process's run so far
     seconds_left: float
+    learning_rate: float
+    point: CurvePoint | None = None  # where the step ended an epoch
 
 
 def train(
@@ -73,22 +86,33 @@ def train(
     *,
     labels: Mapping[str, Sequence[str]],
     held_out: frozenset[str] = frozenset(),
+    judge: Callable[[Path], float] | None = None,
     progress: Callable[[Tick], None] = lambda tick: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Adapter:
     """Trains an adapter and writes it to ``folder``; a checkpoint of the same run beside it is gone on from.
 
     ``recipe`` is what a person set: the base's catalogue entry fills in the rest. ``labels`` gives the closed set of
     each classify task, ``held_out`` the patients of calibration and test. TrainingError before the first step where
-    the data is wrong, and later where the loss runs away; the best state so far is then in ``folder``.
+    the data is wrong or memory will not do, and later where the loss runs away; the best state so far is then in
+    ``folder``. ``judge`` says how good the adapter in a folder is, for a recipe that chooses by metric; ``say`` is told
+    what preflight and forecast found.
     """
     resolved = resolve(recipe, base.entry)
+    if resolved.recipe.choose_by is ChosenBy.METRIC and judge is None:
+        raise TrainingError("recipe.choose_by: nothing here computes a metric.", fix="Set it to loss, or give a judge.")
     deck: Deck = training if callable(training) else lambda epoch: training
     first, limit = deck(0), resolved.recipe.max_tokens
     samples = render(first, base.tokenizer, base.template, max_tokens=limit)
     checked = render(validation, base.tokenizer, base.template, max_tokens=limit)
-    counts = preflight(first, validation, samples, checked, labels, held_out=held_out)
+    context = base.entry.shape.context
+    counts = preflight(
+        first, validation, samples, checked, labels, resolved.recipe, context=context, held_out=held_out
+    )  # fmt: skip
+    say(f"{counts}; base {base.entry.name}, licence {base.entry.licence}")
+    samples, checked = usable(samples), usable(checked)
     identity = fingerprint([base.sha256, resolved.recipe.model_dump(mode="json"), _content(samples), _content(checked)])
-    run = _Run(base, resolved, deck, samples, checked, folder, identity, counts, progress)
+    run = _Run(base, resolved, deck, samples, checked, folder, identity, counts, progress, say, judge)
     run.card_data = fingerprint(sorted(e.id for e in [*first, *validation]))
     return run.finish()
 
@@ -106,6 +130,8 @@ class _Run:
     identity: str
     counts: Preflight
     progress: Callable[[Tick], None]
+    say: Callable[[str], None]
+    judge: Callable[[Path], float] | None
     card_data: str = ""
     state: State = field(default_factory=State)
 
@@ -123,6 +149,7 @@ class _Run:
         kept = self._open_hidden()
         self.engine: Engine = Engine(self.model, micro_tokens=self.recipe.micro_tokens, kept=kept)
         try:
+            self._forecast()
             self._follow()
         finally:
             kept.close()
@@ -133,6 +160,18 @@ class _Run:
         adapter = self._save_best()
         self._forget()
         return adapter
+
+    def _forecast(self) -> None:
+        def learn(samples: Sequence[Sample]) -> None:
+            self.engine.learn(samples, 1.0, None)
+            self.optimizer.zero_grad(set_to_none=True)
+
+        trained = sum(parameter.numel() for parameter in self.parameters.values())
+        found = forecast(
+            learn, self.samples, self.checked, self.recipe, trained=trained, device=self.base.device
+        )  # fmt: skip
+        self.say(f"forecast: {found}")
+        refuse_without_room(found, self.recipe)
 
     def _open_hidden(self) -> HiddenStates:
         from residency.tune.engine.hidden import HiddenStates
@@ -169,17 +208,29 @@ class _Run:
         """All steps that are not done yet."""
         started, before, tokens_before = time.monotonic(), self.state.seconds, self.state.tokens
         for batch in self._batches():
+            if self._waited_enough():
+                return
             loss = self._learn(batch)
             state = self.state
             state.seconds = before + time.monotonic() - started
-            if state.step % self.steps_per_epoch == 0:
+            ended = state.step % self.steps_per_epoch == 0
+            if ended:
                 self._validate()
             if state.step % self.recipe.checkpoint_every == 0 or state.step == self.steps:
                 write_checkpoint(self.checkpoint, self.identity, state, self.parameters, self.optimizer)
             rate = (state.tokens - tokens_before) / max(state.seconds - before, 1e-9)
             left = state.tokens / state.step * (self.steps - state.step) / max(rate, 1e-9)
             return_free_memory()
-            self.progress(Tick(state.step, self.steps, loss, rate, left))
+            point = state.curve[-1] if ended else None
+            current = learning_rate(self.recipe, state.step - 1, self.steps)
+            self.progress(Tick(state.step, self.steps, loss, rate, left, current, point))
+
+    def _waited_enough(self) -> bool:
+        """Whether as many epochs as the recipe's patience brought nothing better."""
+        state, patience = self.state, self.recipe.patience
+        if patience is None or state.best_step is None:
+            return False
+        return sum(point.step > state.best_step for point in state.curve) >= patience
 
     def _batches(self) -> Iterator[list[Sample]]:
         """The batches that are left, each epoch dealt with the seed and its number."""
@@ -193,13 +244,13 @@ class _Run:
 
     def _dealt(self, epoch: int) -> list[Sample]:
         examples = self.deck(epoch)
-        if len(examples) != len(self.samples):
+        if len(examples) != self.counts.samples:
             raise TrainingError(
-                f"Epoch {epoch}: the deck deals {len(examples)} examples, and dealt {len(self.samples)} before.",
+                f"Epoch {epoch}: the deck deals {len(examples)} examples, and dealt {self.counts.samples} before.",
                 fix="Deal the same number in every epoch.",
             )
         samples = render(examples, self.base.tokenizer, self.base.template, max_tokens=self.recipe.max_tokens)
-        return [sample for sample in samples if sample.supervised] or self.samples
+        return usable(samples) or self.samples
 
     def _learn(self, batch: Sequence[Sample]) -> float:
         """One step; the loss before it, nats a token."""
@@ -233,6 +284,7 @@ class _Run:
         state = self.state
         by_task = validation_loss(self.engine, self.checked)
         value = fmean(by_task.values())
+        metric = self._judged() if self.recipe.choose_by is ChosenBy.METRIC else None
         since = state.curve[-1].step if state.curve else 0
         state.curve.append(
             CurvePoint(
@@ -241,13 +293,21 @@ class _Run:
                 loss=fmean(state.losses[since:]),
                 validation=value,
                 by_task=by_task,
+                metric=metric,
                 learning_rate=learning_rate(self.recipe, state.step - 1, self.steps),
                 seconds=state.seconds,
             )
         )
-        if math.isfinite(value) and (state.best_step is None or value < state.best_value):
-            state.best_value, state.best_step = value, state.step
+        worth = value if metric is None else -metric  # the lower the better
+        if math.isfinite(value) and (state.best_step is None or worth < state.best_value):
+            state.best_value, state.best_step = worth, state.step
             state.best = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+
+    def _judged(self) -> float:
+        """How good the weights are as they stand, by the metric that the task cares about."""
+        assert self.judge is not None  # train() saw to it
+        with TemporaryDirectory(dir=self.folder.parent, prefix=f".{self.folder.name}-judged-") as folder:
+            return self.judge(save_adapter(self.model, self._card(), Path(folder) / "adapter").folder)
 
     def _stop_if_lost(self, loss: float, norm: float) -> None:
         if (
@@ -263,7 +323,7 @@ class _Run:
             self._validate()
         if self.state.best_step is not None:
             self._save_best()
-            kept = f"The weights of step {self.state.best_step} are kept in {self.folder.name}."
+            kept = f"The weights of step {self.state.best_step} are kept in {self.folder}."
         self._forget()
         raise TrainingError(
             f"Training stopped at step {self.state.step + 1} of {self.steps}: the loss {reason}. {kept}",
@@ -296,6 +356,7 @@ class _Run:
             best_step=self.state.best_step or 0,
             layers=adapted_layers(self.recipe, self.base.entry),
             truncated=self.counts.truncated,
+            left_out=self.counts.samples - len(self.samples),
             tokens=self.state.tokens,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )

@@ -1,0 +1,66 @@
+"""Tuning on the command line: what the model sees, and a sweep.
+
+In: what the command was given. Out: colored samples, a table.
+
+Covers: rendering; without colors the headings still say what is learned. Does not cover: doing it (rehearsal.py).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from residency.cli.files import out
+from residency.cli.progress import bars
+from residency.rehearsal import see_samples, sweep_rates
+from residency.tune.show import Piece
+
+READ, LEARNED, SPECIAL = ("", "underline"), ("bold green", "bold green underline"), "reverse"
+
+
+def show_samples(project: Path, count: int) -> None:
+    """Prints samples token by token; what is learned is green, special tokens stand in reverse."""
+    with bars() as progress:
+        sight = see_samples(project, count, progress)
+    out.print(f"\n{sight.base}, licence {sight.licence}: {sight.counts}")
+    out.print(
+        "Every other token is underlined, learned ones are green, special ones stand in reverse; ↵ is a line break."
+    )
+    for shown in sight.shown:
+        sample = shown.sample
+        cut = f", {sample.cut} tokens of the question cut" if sample.cut else ""
+        wrong = ", against the chat template" if sample.mismatched else ""
+        out.print()
+        tokens = f"{len(sample.ids)} tokens, {sample.supervised} learned"
+        out.rule(Text(f"{sample.example}, task {sample.task}, {tokens}{cut}{wrong}"))
+        for title, learned in (("read, not learned", False), ("learned", True)):
+            pieces = [piece for piece in shown.pieces if piece.learned is learned]
+            out.print(f"{title}:", style="dim")
+            out.print(Text.assemble(*(_styled(piece, number) for number, piece in enumerate(pieces))))
+
+
+def _styled(piece: Piece, number: int) -> tuple[str, str]:
+    style = (LEARNED if piece.learned else READ)[number % 2]
+    return piece.text, f"{style} {SPECIAL}".strip() if piece.special else style
+
+
+def show_sweep(project: Path) -> None:
+    """Prints the table of short runs and the line to put into the project file."""
+    with bars() as progress:
+        found = sweep_rates(project, progress)
+    tasks = sorted({task for trial in found.trials for task in trial.by_task})
+    table = Table("learning rate", "steps", "training loss", "validation loss", *tasks)
+    for trial in found.trials:
+        validation = "ran away" if trial.validation is None else f"{trial.validation:.3f}"
+        by_task = (f"{trial.by_task[task]:.3f}" if task in trial.by_task else "-" for task in tasks)
+        style = "bold" if trial.rate == found.proposed else ""
+        table.add_row(f"{trial.rate:g}", str(trial.steps), f"{trial.loss:.3f}", validation, *by_task, style=style)
+    out.print(table)
+    out.print(f"The project's learning rate is {found.now:g} (from: {found.now_from}). Losses are nats a token.")
+    if found.proposed is None:
+        out.print("The loss ran away at every rate: look at the samples first, with residency tune --show 3.")
+        return
+    out.print("Proposed for residency.yaml:\n")
+    out.print(f"recipe:\n  learning_rate: {found.proposed:g}")
