@@ -22,7 +22,7 @@ from typing import Any
 
 from residency import __version__
 from residency.curate.deidentify import count_replaced
-from residency.evaluate.calibration import Calibration
+from residency.evaluate.calibration.maps import IDENTITY, ConfidenceMap
 from residency.evaluate.compare import Comparison
 from residency.evaluate.gate import GateResult, GateVerdict
 from residency.evaluate.metrics import case_scores
@@ -259,8 +259,14 @@ def _calibration(found: Mapping[str, Any]) -> dict[str, Any]:
     honest, trust = found["reliability"], found["selective"]
     return {
         "system": System.TUNED,
-        "temperature": found["map"]["temperature"],
+        "map": found["map"]["kind"],
         "fitted_on": found["map"]["n"],
+        "slope": honest["slope"],
+        "in_the_large": honest["in_the_large"],
+        "auroc": honest["auroc"],
+        "abstention": found["abstention"],
+        "sets": found["sets"],
+        "covered": found["covered"],
         "ece": honest["ece"],
         "ece_null_low": honest["null_band"][0],
         "ece_null_high": honest["null_band"][1],
@@ -290,13 +296,13 @@ def _cases(told: Told) -> dict[str, list[dict[str, Any]]]:
 def _judged(told: Told, task: TaskSettings, texts: Mapping[str, str]) -> list[dict[str, Any]]:
     systems = [system for system, of_task in told.predictions if of_task == task.name]
     answers = {name: {p.example: p for p in told.predictions[name, task.name]} for name in systems}
-    temperature = told.calibration.get(task.name, {}).get("map", {}).get("temperature")
+    found = told.calibration.get(task.name)
+    honest = ConfidenceMap.of(found["map"]) if found else IDENTITY
     judged = []
     for example in told.test[task.name]:
         ours = answers[System.TUNED][example.id]
         scores = case_scores(task.kind, example, ours, find=told.find)
-        if temperature is not None:
-            ours = Calibration(temperature=temperature, n=0, nll_before=None, nll_after=None).apply(ours)
+        ours = honest.apply(ours)
         judged.append({
             "id": ours.id,
             "task": task.name,

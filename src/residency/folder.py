@@ -102,6 +102,8 @@ def _check_parts(project: Project) -> Iterator[Checked]:
     yield _try("documents", lambda: _read_all(project), lambda n: f"{n[0]} read, {n[1]} files or rows give no text")[1]
     for task in settings.tasks:
         yield _try(f"prompt of {task.name}", partial(project.prompt, task), lambda prompt: prompt.path.name)[1]
+        if task.name in settings.evaluate.own:
+            yield _try(f"own metrics of {task.name}", partial(project.own_metrics, task), ", ".join)[1]
     yield _try("key", lambda: project.key, lambda _: "outside the project folder")[1]
     yield _try("base model", lambda: _identify(settings.base), lambda sha: f"{settings.base} {sha[:12]}")[1]
 

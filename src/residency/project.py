@@ -32,6 +32,8 @@ from residency.errors import ProjectError
 from residency.evaluate import metrics
 from residency.evaluate.baselines import BASELINES
 from residency.evaluate.gate import GateSettings
+from residency.evaluate.metrics.catalogue import OWN
+from residency.evaluate.metrics.own import OwnMetric, load_own, own_file, own_name
 from residency.evaluate.run import EvaluateSettings
 from residency.packs import Pack, load_pack
 from residency.records import TaskKind
@@ -100,6 +102,7 @@ class ProjectSettings(Settings):
         names = Counter(task.name for task in self.tasks)
         yield from (f"tasks: the name {name!r} stands {count} times" for name, count in names.items() if count > 1)
         kind_of = {task.name: task.kind for task in self.tasks}
+        yield from (f"evaluate.own.{name}: there is no task {name!r}" for name in self.evaluate.own.keys() - kind_of)
         for number, line in enumerate(self.gate.lines):
             task, metric = getattr(line, "task", None), getattr(line, "metric", None)
             if task is None:
@@ -108,7 +111,10 @@ class ProjectSettings(Settings):
                 yield f"gate.lines[{number}].task: there is no task {task!r}; tasks are {', '.join(kind_of)}"
                 continue
             kind = kind_of[task]
-            if metric is not None and kind not in metrics.METRICS[metric].kinds:
+            if metric is not None and metric.startswith(OWN):
+                if metric not in map(own_name, self.evaluate.own.get(task, ())):
+                    yield f"gate.lines[{number}].metric: evaluate.own.{task} names no such function"
+            elif metric is not None and kind not in metrics.METRICS[metric].kinds:
                 yield f"gate.lines[{number}].metric: {metric} is not measured for {kind} tasks"
             known = [*self.evaluate.systems, *BASELINES[kind]]
             for role in ("system", "baseline"):
@@ -186,6 +192,14 @@ class Project:
 
     def task(self, name: str) -> TaskSettings:
         return next(task for task in self.settings.tasks if task.name == name)
+
+    def own_metrics(self, task: TaskSettings) -> dict[str, OwnMetric]:
+        """The team's own metrics of a task, by name."""
+        return {own_name(one): load_own(one, self.root) for one in self.settings.evaluate.own.get(task.name, ())}
+
+    def own_files(self, task: TaskSettings) -> list[Path]:
+        """Where they are written; a changed file makes a new score."""
+        return [own_file(one, self.root) for one in self.settings.evaluate.own.get(task.name, ())]
 
     def prompt(self, task: TaskSettings) -> Prompt:
         return Prompt.load(self.root, task)

@@ -44,7 +44,10 @@ from residency.evaluate.baselines import (
     findings_sentence_baseline,
     linear_baseline,
 )
-from residency.evaluate.calibration import fit_temperature, reliability, selective
+from residency.evaluate.calibration.conformal import coverage_of, fit_label_sets
+from residency.evaluate.calibration.maps import cross_fitted, fit_map
+from residency.evaluate.calibration.reliability import reliability
+from residency.evaluate.calibration.selective import choose_threshold, selective
 from residency.evaluate.compare import Comparison, compare
 from residency.evaluate.gate import GateEvidence, GateResult, decide
 from residency.evaluate.report import write_evidence, write_report
@@ -629,6 +632,7 @@ def score(iteration: Iteration) -> None:
             "settings": iteration.project.settings.evaluate.model_dump(mode="json"),
             "inputs": fingerprint([as_plain(p) for name in systems for p in iteration.predictions[name, task.name]]),
             "labels": iteration.labels[task.name],
+            "own": [file_sha256(file) for file in iteration.project.own_files(task)],
         }
         outcome = iteration.once(f"score {task.name}", identity, scoring(iteration, task, systems), EVALUATION_CODE)
         reused &= outcome.reused
@@ -647,6 +651,7 @@ def scoring(iteration: Iteration, task: TaskSettings, systems: Sequence[str]) ->
     common: dict[str, Any] = {
         "labels": iteration.labels[task.name],
         "find": iteration.finder,
+        "own": iteration.project.own_metrics(task),
         "draws": settings.evaluate.draws,
         "seed": settings.seed,
     }
@@ -672,12 +677,26 @@ def calibrated(
 ) -> dict[str, Any]:
     """How honest the tuned system's confidence is on the test cases, after a map fitted on the calibration cases."""
     by_example = {prediction.example: prediction for prediction in predictions}
-    temperature = fit_temperature(known, [by_example[example.id] for example in known])
-    answered = [temperature.apply(by_example[example.id]) for example in test]
+    asked = [by_example[example.id] for example in known]
+    honest = fit_map(known, asked, seed=seed)
+    answered = [honest.apply(by_example[example.id]) for example in test]
     correct = [p.value == e.gold for e, p in zip(test, answered, strict=True)]
     patients = [example.patient for example in test]
     trust = selective([p.confidence for p in answered], correct, patients)
-    return plain({"map": temperature, "reliability": reliability(test, answered, seed=seed), "selective": trust})
+    sure = cross_fitted(known, asked, kind=honest.kind, seed=seed)  # as honest as on patients that no map has seen
+    sets = fit_label_sets(known, asked, seed=seed)
+    return plain({
+        "map": honest,
+        "reliability": reliability(test, answered, seed=seed),
+        "selective": trust,
+        "abstention": choose_threshold(
+            [p.confidence or 0.0 for p in sure],
+            [p.value == e.gold for e, p in zip(known, sure, strict=True)],
+            [example.patient for example in known],
+        ),
+        "sets": sets,
+        "covered": coverage_of(sets, test, [by_example[example.id] for example in test]),
+    })  # fmt: skip
 
 
 # --- gate and report --------------------------------------------------------------------------------------------

@@ -94,11 +94,12 @@ def read_output(task: TaskSettings, output: str, *, labels: Sequence[str], conce
         folded = {label.casefold(): label for label in labels}
         return folded.get(text.casefold().rstrip(". "))
     if task.kind is TaskKind.EXTRACT:
-        return _read_finding_lines(text, concept_of)
+        return read_finding_lines(text, concept_of)
     return text or None
 
 
-def _read_finding_lines(text: str, concept_of: NameToConcept) -> list[dict[str, Any]] | None:
+def read_finding_lines(text: str, concept_of: NameToConcept) -> list[dict[str, Any]] | None:
+    """Findings from an answer's lines, None where they are not written so."""
     if text.casefold().rstrip(".") == NO_FINDINGS:
         return []
     if not text:

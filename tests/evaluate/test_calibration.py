@@ -12,18 +12,15 @@ from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, log_loss
 
 from residency.errors import EvaluationError
-from residency.evaluate.calibration import (
-    HOTTEST,
-    IDENTITY,
+from residency.evaluate.calibration.maps import HOTTEST, IDENTITY, fit_temperature
+from residency.evaluate.calibration.reliability import (
     Honesty,
-    aurc,
     expected_calibration_error,
-    fit_temperature,
     judge_confidence,
     null_band,
     reliability,
-    selective,
 )
+from residency.evaluate.calibration.selective import aurc, selective
 from residency.records import Example, Prediction, Split, TaskKind
 
 
@@ -151,7 +148,7 @@ def test_honest_systems_are_called_dishonest_one_time_in_twenty(n):
     rng, runs, alarms = np.random.default_rng(2), 500, 0
     for run in range(runs):
         sure = rng.beta(5, 2, size=n)
-        found = judge_confidence(sure, rng.random(n) < sure, names(n), seed=run)
+        found = judge_confidence(sure, rng.random(n) < sure, names(n), seed=run, draws=20)
         alarms += found.honesty is not Honesty.CALIBRATED
     assert 0.021 <= alarms / runs <= 0.079  # three standard errors of the simulation
 

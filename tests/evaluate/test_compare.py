@@ -18,15 +18,12 @@ from residency.evaluate.compare import (
     Verdict,
     compare,
     compare_tallies,
-    holm,
     holm_adjust,
     judge,
-    mcnemar_midp,
-    newcombe_paired,
-    permutation_p,
-    required_n,
 )
 from residency.evaluate.intervals import Shape, Tally, ratio
+from residency.evaluate.paired import holm, mcnemar_midp, newcombe_paired, permutation_p
+from residency.evaluate.power import required_n
 from residency.records import Example, Prediction, Split, TaskKind
 
 B, N, E, W, I = (  # noqa: E741

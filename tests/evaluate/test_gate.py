@@ -183,3 +183,10 @@ def test_the_reason_shows_value_interval_and_cases():
         "0.800 against 0.600: difference +0.200 [+0.050, +0.350] (a gain is positive), 145 cases of 112 patients."
     )
     assert "about 600" in verdict(BETTER, comparisons=[replace(compared(-0.05, 0.35), required_n=600)]).next_step
+
+
+def test_a_metric_of_the_teams_own_can_be_gated_on():
+    policy = GateSettings(lines=[{"rule": "at_least", "task": "diagnose", "metric": "own:gene", "value": 0.5}])
+    assert decide(policy, GateEvidence(scores=[], comparisons=[])).lines[0].title.startswith("diagnose: gene of")
+    with pytest.raises(ValidationError, match="use at_least"):
+        GateSettings(lines=[{"rule": "at_most", "task": "diagnose", "metric": "own:gene", "value": 0.5}])

@@ -336,9 +336,9 @@ def test_no_error_shows_text_of_a_record():
 def test_every_metric_that_is_scored_is_in_the_list_and_of_its_kind():
     made = {
         TaskKind.CLASSIFY: classify(
-            ["ALS", "MS"], ["ALS", "ALS"], probabilities={"ALS": 0.5, "MS": 0.5}, nats=1.0, tokens=2
+            ["l0", "l1"], ["l0", "l0"], probabilities={f"l{i}": 1 / 12 for i in range(12)}, nats=1.0, tokens=2
         ),
-        TaskKind.EXTRACT: extract([[finding("A", s) for s in Status]] * 2, [[finding("A", s) for s in Status]] * 2),
+        TaskKind.EXTRACT: extract(*[[[finding("A", s) | {"start": 3, "end": 7} for s in Status]] * 2] * 2),
         TaskKind.GENERATE: generate(["ataxia at the age of four"] * 2, ["no ataxia at the age"] * 2),
     }
     seen = set()

@@ -65,6 +65,19 @@ def test_a_gate_line_that_names_nothing_is_refused(make_project, line, said):
     assert said in problems_of(make_project(gate={"lines": [line]}))
 
 
+def test_a_metric_of_the_teams_own_that_is_not_there_is_said(make_project):
+    line = {"rule": "at_least", "task": "diagnose", "metric": "own:gene", "value": 0.5}
+    root = make_project(gate={"lines": [line]})
+    assert "evaluate.own.diagnose names no such function" in problems_of(root)
+    own = {"own": {"diagnose": ["checks.py:gene"]}}
+    assert "there is no task 'zzz'" in problems_of(changed(root, evaluate={"own": {"zzz": ["checks.py:gene"]}}))
+    found = {one.title: one for one in check_project(changed(root, evaluate=own))}
+    assert "no file" in found["own metrics of diagnose"].problems[0]
+    (root / "checks.py").write_text("def gene(gold, output):\n    return gold == output\n")
+    found = {one.title: one for one in check_project(root)}
+    assert (found["own metrics of diagnose"].problems, found["own metrics of diagnose"].detail) == ((), "own:gene")
+
+
 def test_two_tasks_of_one_name_and_a_setting_that_stands_twice(make_project):
     root = make_project()
     tasks = yaml.safe_load((root / "residency.yaml").read_text())["tasks"]

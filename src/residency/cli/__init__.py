@@ -198,6 +198,38 @@ def extract(
 
 
 @app.command()
+def evaluate(
+    cases: Annotated[Path | None, typer.Option(help="JSON lines with id, answer.", metavar="CASES")] = None,
+    predictions: Annotated[Path | None, typer.Option(help="JSON lines with id, output.", metavar="OUT")] = None,
+    task: Annotated[Literal["classify", "extract", "generate"] | None, typer.Option(help="Kind of the task.")] = None,
+    against: Annotated[Path | None, typer.Option(help="Another system's predictions.", metavar="OTHER")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it to a file.", metavar="FILE")] = None,
+    margin: Annotated[float, typer.Option(min=0, help="Loss that would not matter, in the metric's unit.")] = 0.02,
+    risk: Annotated[float, typer.Option(min=0.0001, max=0.5, help="Largest share of wrong answers given.")] = 0.05,
+    coverage: Annotated[float, typer.Option(min=0.5, max=0.999, help="Stated coverage of label sets.")] = 0.9,
+    metric: Annotated[list[str] | None, typer.Option(help="Your own metric.", metavar="FILE.py:FUNCTION")] = None,
+    pack: Annotated[str | None, typer.Option(help="Domain pack: reads the facts of texts.")] = None,
+    draws: Annotated[int, typer.Option(min=200, max=100_000, help="Bootstrap draws.")] = 2_000,
+    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    plan: Annotated[bool, typer.Option("--plan", help="Cases that a study needs; files are the pilot.")] = False,
+    assume: Annotated[
+        list[str] | None, typer.Option(help="For --plan, e.g. difference=0.05.", metavar="NAME=VALUE")
+    ] = None,
+) -> None:
+    """Score any model's outputs, file to file, with intervals and a verdict; or plan a study."""
+    from residency.cli.evaluate import plan_cases, score_one_file
+    from residency.evaluate.assessment import Assess
+
+    how = Assess(margin=margin, risk=risk, coverage=coverage, draws=draws, seed=seed)
+    files = (cases, predictions, task, against)
+    if plan:
+        plan_cases(files, assume or [], how, as_json=as_json, output=output)
+    else:
+        score_one_file(files, how, own=metric or [], pack=pack, as_json=as_json, output=output)
+
+
+@app.command()
 def data(
     enough: Annotated[int, typer.Option(min=1, help="Training examples a task that would be enough.")] = 10_000,
     project: Folder = HERE,

@@ -15,7 +15,7 @@ far more cases. Rejected: McNemar's test where patients have several cases; it t
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -23,27 +23,23 @@ import numpy as np
 
 from residency.errors import EvaluationError
 from residency.evaluate.intervals import (
-    CHUNK,
     DRAWS,
     LEVEL,
     Array,
     Bootstrap,
     Interval,
     Shape,
-    Statistic,
     Tally,
     bootstrap_interval,
     cluster_codes,
     cluster_sums,
     clustered_variance,
     mean_interval,
-    wilson,
 )
-from residency.evaluate.metrics import METRICS, Find, align, tallies
+from residency.evaluate.metrics import NONE, Find, OwnMetric, align, metric_of, tallies
+from residency.evaluate.paired import PERMUTATIONS, holm, mcnemar_midp, newcombe_paired, permutation_p
+from residency.evaluate.power import POWER, normal_quantiles, required_n
 from residency.records import Example, Prediction, TaskKind
-
-PERMUTATIONS = 10_000  # EVALUATION.md d2
-POWER = 0.8  # of the study that ``required_n`` plans; the usual convention
 
 
 class Verdict(StrEnum):
@@ -102,6 +98,7 @@ def compare(
     margin: float = 0.0,
     labels: Sequence[str] = (),
     find: Find | None = None,
+    own: Mapping[str, OwnMetric] = NONE,
     draws: int = DRAWS,
     seed: int = 0,
 ) -> list[Comparison]:
@@ -114,9 +111,9 @@ def compare(
     known: Sequence[str] = labels
     if examples[0].kind is TaskKind.CLASSIFY:
         known = sorted({*labels, *(str(p.value) for p in (*theirs, *others) if p.scored)})
-    of_candidate = tallies(examples, theirs, labels=known, find=find)
-    of_baseline = tallies(examples, others, labels=known, find=find)
-    chosen = metrics or [name for name in of_candidate if name in of_baseline and METRICS[name].ranks]
+    of_candidate = tallies(examples, theirs, labels=known, find=find, own=own)
+    of_baseline = tallies(examples, others, labels=known, find=find, own=own)
+    chosen = metrics or [name for name in of_candidate if name in of_baseline and metric_of(name).ranks]
     absent = [name for name in chosen if name not in of_candidate or name not in of_baseline]
     if absent:
         raise EvaluationError(
@@ -202,75 +199,6 @@ def judge(gain: tuple[float, float] | None, margin: float) -> Verdict:
     return Verdict.WORSE if high < 0 else Verdict.INCONCLUSIVE
 
 
-def mcnemar_midp(only_candidate: int, only_baseline: int) -> float:
-    """Two-sided mid-p of McNemar's exact test from the two discordant counts (Fagerland et al. 2013)."""
-    from scipy.stats import binom
-
-    discordant, fewer = only_candidate + only_baseline, min(only_candidate, only_baseline)
-    return min(1.0, float(2 * binom.cdf(fewer - 1, discordant, 0.5) + binom.pmf(fewer, discordant, 0.5)))
-
-
-def newcombe_paired(
-    both: float, only_candidate: float, only_baseline: float, neither: float, *, level: float = LEVEL
-) -> tuple[float, float]:
-    """Interval of the difference of two paired shares from the four counts, which need not be whole.
-
-    Wilson limits of both shares and the correlation of the answers (Newcombe 1998, method 10).
-    """
-    n = both + only_candidate + only_baseline + neither
-    first, second = (both + only_candidate) / n, (both + only_baseline) / n
-    (low1, high1), (low2, high2) = wilson(first * n, n, level=level), wilson(second * n, n, level=level)
-    phi = _newcombe_phi(both, only_candidate, only_baseline, neither)
-    down = _corner(first - low1, high2 - second, phi)
-    up = _corner(high1 - first, second - low2, phi)
-    return max(-1.0, first - second - down), min(1.0, first - second + up)
-
-
-def permutation_p(
-    candidate: Array, baseline: Array, statistic: Statistic, *, permutations: int = PERMUTATIONS, seed: int = 0
-) -> float:
-    """Two-sided p-value from swapping the two systems within patients at random.
-
-    In: sums per patient, (C, k) each. For a mean over cases this is the sign-flip test on the patients' differences.
-    """
-    rng = np.random.default_rng(seed)
-    total, gap = candidate.sum(axis=0) + baseline.sum(axis=0), candidate - baseline
-    observed = abs(float(statistic(candidate.sum(axis=0)) - statistic(baseline.sum(axis=0))))
-    step = max(1, CHUNK // len(gap))
-    extreme = 0
-    for start in range(0, permutations, step):
-        rows = min(step, permutations - start)
-        signs = rng.integers(2, size=(rows, len(gap))).astype(np.float64) * 2 - 1
-        shift = signs @ gap  # (rows, k): candidate minus baseline after the swaps
-        swapped = np.abs(statistic((total + shift) / 2) - statistic((total - shift) / 2))
-        extreme += int(np.sum(~(swapped < observed - 1e-12)))  # an undefined value counts against a difference
-    return (extreme + 1) / (permutations + 1)
-
-
-def required_n(difference: float, discordant: float, *, design_effect: float = 1.0, power: float = POWER) -> int | None:
-    """Cases needed to show a difference of two paired shares (Connor 1987); None where there is none to show.
-
-    ``discordant`` is the share of cases on which exactly one system is right; both are shares of 1.
-    """
-    if difference == 0:
-        return None
-    z_alpha, z_beta = _normal_quantiles(power)
-    spread = max(discordant, abs(difference))  # a difference cannot be larger than the discordant share
-    root = z_alpha * math.sqrt(spread) + z_beta * math.sqrt(max(spread - difference**2, 0.0))
-    return math.ceil((root / difference) ** 2 * design_effect)
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values that keep the chance of any false find in the family below the level (Holm 1979)."""
-    order = np.argsort(p_values, kind="stable")
-    adjusted = np.empty(len(order))
-    largest = 0.0
-    for position, index in enumerate(order):
-        largest = max(largest, min(1.0, (len(order) - position) * p_values[index]))
-        adjusted[index] = largest
-    return adjusted.tolist()
-
-
 def holm_adjust(comparisons: Sequence[Comparison], *, level: float = LEVEL) -> list[Comparison]:
     """The comparisons as one family: BETTER and WORSE stay only where Holm's p-value still allows them."""
     tested = [index for index, one in enumerate(comparisons) if one.p is not None]
@@ -354,7 +282,7 @@ def _ratio_difference(candidate: Tally, baseline: Tally, clusters: Sequence[str]
     between = bootstrap_interval(parts, clusters, gap, seed=seed, draws=draws, kind=Bootstrap.PERCENTILE)
     if between.low is None or between.high is None:
         return _Difference(between)
-    return _Difference(between, (between.high - between.low) / (2 * _normal_quantiles(POWER)[0]))
+    return _Difference(between, (between.high - between.low) / (2 * normal_quantiles(POWER)[0]))
 
 
 def _paired_counts(candidate: Array, baseline: Array) -> tuple[float, float, float, float]:
@@ -376,7 +304,7 @@ def _cases_needed(
         gaps = candidate.scores - baseline.scores
         independent = float(gaps.var()) / n
         return required_n(gain, float(np.mean(gaps != 0)), design_effect=max(1.0, error**2 / independent))
-    z_alpha, z_beta = _normal_quantiles(POWER)
+    z_alpha, z_beta = normal_quantiles(POWER)
     return math.ceil(n * ((z_alpha + z_beta) * error / step) ** 2)
 
 
@@ -384,23 +312,3 @@ def _turned(difference: Interval, lower_is_better: bool) -> tuple[float, float] 
     if difference.low is None or difference.high is None:
         return None
     return (-difference.high, -difference.low) if lower_is_better else (difference.low, difference.high)
-
-
-def _newcombe_phi(both: float, only_candidate: float, only_baseline: float, neither: float) -> float:
-    """Correlation of the two systems' answers, with Newcombe's continuity correction where it is positive."""
-    margins = (both + only_candidate) * (only_baseline + neither) * (both + only_baseline) * (only_candidate + neither)
-    if margins == 0:
-        return 0.0
-    n = both + only_candidate + only_baseline + neither
-    cross = both * neither - only_candidate * only_baseline
-    return (max(cross - n / 2, 0.0) if cross > 0 else cross) / math.sqrt(margins)
-
-
-def _corner(first: float, second: float, phi: float) -> float:
-    return math.sqrt(max(first**2 - 2 * phi * first * second + second**2, 0.0))
-
-
-def _normal_quantiles(power: float) -> tuple[float, float]:
-    from scipy.special import ndtri
-
-    return float(ndtri((1 + LEVEL) / 2)), float(ndtri(power))

@@ -24,7 +24,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from residency.evaluate.compare import Comparison, Verdict
-from residency.evaluate.metrics import METRICS
+from residency.evaluate.metrics import METRICS, metric_of
+from residency.evaluate.metrics.catalogue import OWN
 from residency.records import Score
 from residency.settings import Settings
 
@@ -46,6 +47,8 @@ EXIT_STATUS: Mapping[GateVerdict, int] = {GateVerdict.GO: 0, GateVerdict.NO_GO: 
 def _gateable(name: str) -> str:
     """Pydantic validator: the metric exists and may decide something."""
     usable = ", ".join(metric.name for metric in METRICS.values() if not metric.surface and metric.ranks)
+    if name.startswith(OWN):
+        return name
     if name not in METRICS:
         raise ValueError(f"there is no such metric; use one of {usable}")
     if METRICS[name].surface:
@@ -144,7 +147,7 @@ class GateSettings(Settings):
     def _directions(self) -> GateSettings:
         for number, line in enumerate(self.lines):
             if isinstance(line, AtLeast | AtMost):
-                wanted = "at_most" if METRICS[line.metric].lower_is_better else "at_least"
+                wanted = "at_most" if metric_of(line.metric).lower_is_better else "at_least"
                 if line.rule != wanted:
                     raise ValueError(
                         f"lines[{number}]: {line.metric} is better the {_direction(line.metric)}; use {wanted}"
@@ -225,7 +228,7 @@ def _judge_line(line: GateLine, evidence: GateEvidence) -> LineResult:
 def _judge_comparison(line: BetterThan | NotWorseThan, evidence: GateEvidence) -> LineResult:
     threshold = line.margin if isinstance(line, BetterThan) else -line.margin
     words = "better than" if isinstance(line, BetterThan) else "not worse than"
-    title = f"{line.task}: {line.system} {words} {line.baseline} in {METRICS[line.metric].title}"
+    title = f"{line.task}: {line.system} {words} {line.baseline} in {metric_of(line.metric).title}"
     title += f", margin {line.margin:g}" if line.margin else ""
     wanted = (line.task, line.metric, line.system, line.baseline)
     found = next((c for c in evidence.comparisons if (c.task, c.metric, c.candidate, c.baseline) == wanted), None)
@@ -262,7 +265,7 @@ def _comparison_reason(found: Comparison) -> str:
 
 def _judge_value(line: AtLeast | AtMost, evidence: GateEvidence) -> LineResult:
     sign = "≥" if isinstance(line, AtLeast) else "≤"
-    title = f"{line.task}: {METRICS[line.metric].title} of {line.system} {sign} {line.value:g}"
+    title = f"{line.task}: {metric_of(line.metric).title} of {line.system} {sign} {line.value:g}"
     found = _find_score(evidence, line.task, line.system, line.metric)
     if found is None:
         return _not_measured(line, title, evidence)
@@ -332,4 +335,4 @@ def _more_cases(required: int | None) -> str:
 
 
 def _direction(metric: str) -> str:
-    return "lower" if METRICS[metric].lower_is_better else "higher"
+    return "lower" if metric_of(metric).lower_is_better else "higher"

@@ -146,7 +146,9 @@ def share_interval(scores: Sequence[float] | Array, clusters: Sequence[str], *, 
     """Interval of a share of right answers, EVALUATION.md d1.
 
     Every patient once: Wilson. Otherwise Wilson with the effective number of cases and Student's t with one degree of
-    freedom fewer than patients (Franco et al. 2019, after Korn & Graubard 1998).
+    freedom fewer than patients (Franco et al. 2019, after Korn & Graubard 1998). Where the cases show no sign that
+    those of a patient go together, the normal quantile, as for independent cases: with t as well, intervals of cases
+    that are independent in truth covered .97 of the time (`make bench-statistics`).
     """
     column, codes, count = _checked(scores, clusters)
     n, share = len(column), float(column.mean())
@@ -156,7 +158,8 @@ def share_interval(scores: Sequence[float] | Array, clusters: Sequence[str], *, 
         low, high = wilson(float(column.sum()), n, level=level)
         return Interval(share, low, high, n, count, "Wilson", n_eff=float(n))
     n_eff = effective_n(column, codes, count)
-    low, high = wilson(share * n_eff, n_eff, quantile=_student(level, count - 1))
+    quantile = _normal(level) if n_eff >= n else student(level, count - 1)
+    low, high = wilson(share * n_eff, n_eff, quantile=quantile)
     return Interval(share, low, high, n, count, "Wilson, clustered", n_eff=n_eff)
 
 
@@ -171,7 +174,7 @@ def korn_graubard(scores: Sequence[float] | Array, clusters: Sequence[str], *, l
         return Interval(share, None, None, n, 1, "none", note=_one_patient(n))
     n_eff = float(n)
     if count < n:
-        n_eff = effective_n(column, codes, count) * (_student(level, n - 1) / _student(level, count - 1)) ** 2
+        n_eff = effective_n(column, codes, count) * (student(level, n - 1) / student(level, count - 1)) ** 2
     low, high = clopper_pearson(share * n_eff, n_eff, level=level)
     return Interval(share, min(low, share), max(high, share), n, count, "Korn-Graubard", n_eff=n_eff)
 
@@ -190,7 +193,7 @@ def mean_interval(
     error = float(np.sqrt(clustered_variance(column, codes, count)))
     if np.ptp(column) == 0 or error == 0:
         return _no_variation(mean, n, count, level, ceiling)
-    half = _student(level, count - 1) * error
+    half = student(level, count - 1) * error
     low, high = mean - half, mean + half
     if ceiling is not None:
         low, high = max(low, min(0.0, mean)), min(high, max(ceiling, mean))
@@ -289,7 +292,7 @@ def _bootstrap_limits(
     from scipy.special import ndtr, ndtri
 
     count = len(sums)
-    width = _student(level, count - 1) * np.sqrt(count / (count - 1))
+    width = student(level, count - 1) * np.sqrt(count / (count - 1))
     edges = np.array([-width, width])
     if kind is Bootstrap.BCA:
         tied = np.abs(drawn - value) <= ROUNDING * max(1.0, abs(value))
@@ -348,7 +351,7 @@ def _normal(level: float) -> float:
 
 
 @lru_cache
-def _student(level: float, freedom: int) -> float:
+def student(level: float, freedom: int) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, (1 + level) / 2))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 
@@ -48,6 +48,9 @@ class EvaluateSettings(Settings):
     )
     draws: int = Field(default=2_000, ge=200, le=100_000, description="bootstrap draws, count")
     margin: float = Field(default=0.02, ge=0, le=1, description="loss that would not matter, in the metric's unit")
+    own: Mapping[str, tuple[str, ...]] = Field(
+        default={}, description="metrics of your own by task, each FILE.py:FUNCTION below the project folder"
+    )
 
 
 def few_shot(example: Example, shots: Sequence[Example]) -> Example:

@@ -19,12 +19,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, TypeGuard
+from typing import IO, Any, TypeGuard, TypeVar
 
 from residency.errors import RecordError
 from residency.store.files import WHY_NO_FILE, disk_errors, whole_file, why_no_file, writable_file
 
 PROBLEMS_NAMED = 10  # in one error; the number of all is said
+T = TypeVar("T")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -148,10 +149,39 @@ def _lines(path: Path) -> Iterator[tuple[int, int, bytes]]:
         ) from None
 
 
-def _object(line: bytes) -> dict[str, Any]:
+def read_objects(path: Path, read: Callable[[dict[str, Any]], T], *, shape: str) -> list[T]:
+    """What ``read`` makes of every object of a file that fits into memory; objects need an ``id``, no ``text``.
+
+    ``read`` raises a ValueError that says what is wrong. All problems are one RecordError; ``shape`` is how a line
+    should look. Numbers that are not finite are no JSON.
+    """
+    found, seen, problems = [], set[str](), []
+    for number, _, line in _lines(path):
+        try:
+            record = _object(line, needs_text=False)
+            if str(record["id"]) in seen:
+                raise ValueError("an id that an earlier line has too")
+            found.append(read(record))
+            seen.add(str(record["id"]))
+        except ValueError as error:
+            problems.append(f"line {number}: {error}")
+    if problems:
+        shown = "; ".join(problems[:PROBLEMS_NAMED]) + ("; ..." if len(problems) > PROBLEMS_NAMED else "")
+        count = f"{len(problems)} line{'s' if len(problems) > 1 else ''}"
+        raise RecordError(f"{path}: {count} cannot be read: {shown}.", fix=f"Correct them, each to {shape}.")
+    if not found:
+        raise RecordError(f"{path}: there is no record in it.", fix=f"Write one object a line: {shape}.")
+    return found
+
+
+def _no_number(written: str) -> float:
+    raise ValueError(f"{written} where a number should be")
+
+
+def _object(line: bytes, *, needs_text: bool = True) -> dict[str, Any]:
     """The object of a line; a ValueError says what is wrong without showing it."""
     try:
-        record = json.loads(line.decode("utf-8"))
+        record = json.loads(line.decode("utf-8"), parse_constant=None if needs_text else _no_number)
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
@@ -164,7 +194,7 @@ def _object(line: bytes) -> dict[str, Any]:
         raise ValueError("not an object")
     if not isinstance(record.get("id"), str) and not _is_number(record.get("id")):
         raise ValueError("no id (text or number)")
-    if not isinstance(record.get("text"), str):
+    if needs_text and not isinstance(record.get("text"), str):
         raise ValueError("no text")
     if not isinstance(record.get("patient"), str | None) and not _is_number(record.get("patient")):
         raise ValueError("patient is neither text nor number")

@@ -17,6 +17,7 @@ from typing import Any
 from markupsafe import Markup
 
 from residency.evaluate import charts
+from residency.evaluate.metrics import metric_of
 from residency.evaluate.report import words
 from residency.records import Status
 
@@ -110,7 +111,7 @@ def _task(task: dict[str, Any], report: Plain, systems: Sequence[Plain]) -> dict
     comparisons = _comparisons([c for c in report.get("comparisons") or [] if c["task"] == name], systems)
     return {
         **task,
-        "metric": metric and words.metric_of(metric),
+        "metric": metric and metric_of(metric),
         "sentence": task.get("sentence") or _sentence(task, metric, rows),
         "forest": _both_widths(_forest, name, metric, rows) if metric and rows else None,
         "headline_comparisons": [c for c in comparisons if c["metric"] == metric],
@@ -132,7 +133,7 @@ def _sentence(task: Plain, metric: str | None, rows: Iterable[tuple[Plain, Plain
         return None
     cases = words.of_things(task.get("n"), "held-out case") or "the held-out cases"
     patients = words.of_things(task.get("patients"), "patient")
-    return f"On {cases}{f' of {patients}' if patients else ''}, {words.metric_of(metric).title} is {'; '.join(parts)}."
+    return f"On {cases}{f' of {patients}' if patients else ''}, {metric_of(metric).title} is {'; '.join(parts)}."
 
 
 def _forest(name: str, metric: str, rows: Iterable[tuple[Plain, Plain | None]], width: int) -> str:
@@ -152,9 +153,9 @@ def _forest(name: str, metric: str, rows: Iterable[tuple[Plain, Plain | None]], 
             )
         )
     shown = "; ".join(f"{e.label}: {e.shown or 'not measured'} {e.range_shown}".strip() for e in estimates)
-    title = f"{name}: {words.metric_of(metric).title} of every system"
+    title = f"{name}: {metric_of(metric).title} of every system"
     return charts.forest(
-        estimates, title=title, description=f"{shown}.", width=width, ceiling=words.metric_of(metric).ceiling
+        estimates, title=title, description=f"{shown}.", width=width, ceiling=metric_of(metric).ceiling
     )
 
 
@@ -179,8 +180,8 @@ def _comparison(comparison: Plain, systems: Sequence[Plain], limit: float) -> di
     )
     return {
         **comparison,
-        "metric_title": words.metric_of(comparison["metric"]).title,
-        "lower_is_better": words.metric_of(comparison["metric"]).lower_is_better,
+        "metric_title": metric_of(comparison["metric"]).title,
+        "lower_is_better": metric_of(comparison["metric"]).lower_is_better,
         "system_title": titles.get(comparison.get("system"), comparison.get("system")),
         "against_title": titles.get(comparison.get("against"), comparison.get("against")),
         "chart": Markup(chart),
@@ -192,7 +193,7 @@ def _score_table(
 ) -> dict[str, Any]:
     """Systems by metrics: the headline first, surface similarity last."""
     names = list(dict.fromkeys(metric for _, metric in scores))
-    names.sort(key=lambda m: (words.metric_of(m).surface, m != headline))
+    names.sort(key=lambda m: (metric_of(m).surface, m != headline))
     present = {system for system, _ in scores}
     rows = [
         {"system": system, "scores": [scores.get((system["name"], metric)) for metric in names]}
@@ -201,11 +202,11 @@ def _score_table(
     ]
     titles = {system["name"]: system.get("title") or system["name"] for system in systems}
     notes = dict.fromkeys(
-        f"{words.metric_of(s['metric']).title}{_of_whom(s, scores, titles)}: {s['note']}"
+        f"{metric_of(s['metric']).title}{_of_whom(s, scores, titles)}: {s['note']}"
         for s in scores.values()
         if s.get("note")
     )
-    return {"metrics": [words.metric_of(name) for name in names], "rows": rows, "notes": list(notes)}
+    return {"metrics": [metric_of(name) for name in names], "rows": rows, "notes": list(notes)}
 
 
 def _of_whom(score: Plain, scores: Mapping[tuple[str, str], Plain], titles: Mapping[str, str]) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from jinja2 import Undefined
 
-from residency.evaluate.metrics import METRICS, Metric
+from residency.evaluate.metrics import metric_of
 
 NARROW = "\N{NO-BREAK SPACE}"
 MINUS = "\N{MINUS SIGN}"
@@ -39,11 +39,6 @@ BAD = frozenset({"no-go", "fail", "failed", "worse", "inferior", "overconfident"
 
 def is_missing(value: Any) -> bool:
     return value is None or isinstance(value, Undefined)
-
-
-def metric_of(name: str) -> Metric:
-    """The metric's title, direction and ceiling; a name that is not known speaks for itself."""
-    return METRICS.get(name) or Metric(name, name.replace("_", " "), ceiling=None)
 
 
 def is_share(metric: str) -> bool:
