@@ -7,7 +7,8 @@ DEMO ?= demo
 # One thread pool a process: the stages spread work themselves.
 export TOKENIZERS_PARALLELISM = false
 
-.PHONY: help setup demo test test-all lint bench-deidentify bench-bulk bench-ingest bench-defects bench-extract clean
+.PHONY: help setup demo test test-all lint bench-deidentify bench-bulk bench-ingest bench-defects bench-extract \
+	bench-statistics bench-claims clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -57,6 +58,9 @@ bench-defects: setup ## what curation finds of planted defects; BULK="12500 5000
 
 bench-extract: setup ## finding extraction, held out by patient and genre, and on published abstracts (DATA=folder)
 	$(BIN)/python bench/extract.py --reports $(DATA)/neurology/reports.jsonl --abstracts $(DATA)/hpo_gsc
+
+bench-statistics: setup ## do intervals, verdicts and calibration keep their promises? simulated, some minutes
+	$(BIN)/python bench/statistical_promises.py
 
 clean: ## remove what was installed and the demo
 	rm -rf $(VENV) $(DEMO)

@@ -72,6 +72,7 @@ class Told:
     scores: Sequence[Score]
     comparisons: Sequence[Comparison]
     calibration: Mapping[str, Mapping[str, Any]]
+    slices: Mapping[str, Mapping[str, Any]]
     find: Any
     verdict: GateResult
     released: Release
@@ -104,6 +105,7 @@ def account(told: Told) -> dict[str, Any]:
         "scores": told.scores,
         "comparisons": [_comparison(one) for one in told.comparisons],
         "calibration": {task: _calibration(found) for task, found in told.calibration.items() if found},
+        "slices": told.slices,
         "cases": _cases(told),
         "stages": [_stage(name, outcome) for name, outcome in told.runs.items()],
         "settings": told.settings,

@@ -38,6 +38,7 @@ from residency.curate.step import Step, Tools
 from residency.curate.suspicions import Suspicion, suspicious_labels
 from residency.errors import GateRefused, ProjectError
 from residency.evaluate import metrics
+from residency.evaluate.assessment import Assess, in_slices
 from residency.evaluate.baselines import (
     candidates_baseline,
     findings_baseline,
@@ -53,6 +54,7 @@ from residency.evaluate.gate import GateEvidence, GateResult, decide
 from residency.evaluate.report import write_evidence, write_report
 from residency.evaluate.report.view import plain
 from residency.evaluate.run import System, choose_shots, few_shot, predict
+from residency.evaluate.slices import Slices, own_slices
 from residency.intake import TREATMENT, TreatPatients, deidentify_inbox, raw_document, treatment
 from residency.packs.terminology import Terminology, load_terminology
 from residency.project import Project
@@ -103,6 +105,7 @@ class Iteration:
     scores: list[Score] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
     calibration: dict[str, dict[str, Any]] = field(default_factory=dict)  # by task
+    slices: dict[str, dict[str, Any]] = field(default_factory=dict)  # by task
     released: Release | None = None
     verdict: GateResult | None = None
     pages: tuple[Path, Path] | None = None  # report.json, report.html
@@ -639,6 +642,7 @@ def score(iteration: Iteration) -> None:
         iteration.scores += outcome.read("scores", Score)
         iteration.comparisons += outcome.read("comparisons", Comparison)
         iteration.calibration[task.name] = outcome.facts["calibration"]
+        iteration.slices[task.name] = outcome.facts["slices"]
         iteration.progress.advance()
     iteration.progress.end(f"{len(iteration.scores)} scores", reused=reused)
 
@@ -663,13 +667,24 @@ def scoring(iteration: Iteration, task: TaskSettings, systems: Sequence[str]) ->
         others = asked.values() if ours else ()
         compared = (compare(test, ours or [], other, margin=settings.evaluate.margin, **common) for other in others)
         run.write("comparisons", Comparison, chain.from_iterable(compared))
-        run.facts["calibration"] = {}
+        run.facts["calibration"], run.facts["slices"] = {}, {}
+        if ours:
+            how = Assess(**common)
+            sides = slices_of(test, iteration.documents)
+            run.facts["slices"] = plain(in_slices(test, ours, sides, metrics.HEADLINE[task.kind], how))
         if ours and task.kind is TaskKind.CLASSIFY:
             known = questions(iteration, task, Split.CALIBRATION)
             answered = iteration.predictions[System.TUNED, task.name]
             run.facts["calibration"] = calibrated(known, test, answered, settings.seed)
 
     return work
+
+
+def slices_of(examples: Sequence[Example], documents: Sequence[Document]) -> Slices:
+    """What the held-out cases can be divided by: length, frequency of the label, the format of the file."""
+    of = {document.id: document for document in documents}
+    asked = [of[example.parents[0]] for example in examples]
+    return own_slices(examples, [one.text for one in asked]) | {"format": [one.meta.get("format", "") for one in asked]}
 
 
 def calibrated(
@@ -750,6 +765,7 @@ def told(iteration: Iteration) -> Told:
         scores=iteration.scores,
         comparisons=iteration.comparisons,
         calibration=iteration.calibration,
+        slices=iteration.slices,
         find=iteration.finder,
         verdict=iteration.verdict,
         released=iteration.released,

@@ -99,6 +99,17 @@ def test_newcombe_corrects_a_positive_correlation():
     assert newcombe_paired(a, b, c, d) == pytest.approx(expected, abs=1e-9)
 
 
+def test_a_winner_needs_the_test_as_well_as_the_interval():
+    # Three patients that all gain a little: the t interval lies above zero, but 2 of 8 sign choices are as extreme.
+    candidate, baseline = Tally.of_scores([0.52, 0.61, 0.71]), Tally.of_scores([0.42, 0.50, 0.60])
+    found = compare_tallies(candidate, baseline, names(range(3)))
+    assert found.low > 0 and found.p > 0.05
+    assert (found.verdict, compare_tallies(candidate, baseline, names(range(3)), margin=0.2).verdict) == (I, E)
+    assert compare_tallies(candidate, baseline, names(range(3)), margin=0.05).verdict is N
+    assert compare_tallies(baseline, candidate, names(range(3))).verdict is I
+    assert "the test does not" in found.note
+
+
 def test_copies_of_a_case_are_no_evidence():
     gaps = [1] * 6 + [-1] * 2 + [0] * 2
     candidate, baseline = ([float(gap == sign) for gap in gaps] for sign in (1, -1))
@@ -304,7 +315,7 @@ def test_better_is_said_falsely_at_most_as_often_as_promised(largest):
     rng, runs, false = np.random.default_rng(30), 800, 0
     for _ in range(runs):
         (candidate, baseline), patients = correlated_pair(rng, 60, largest)
-        false += compare_tallies(share(candidate), share(baseline), patients, permutations=1).verdict is B
+        false += compare_tallies(share(candidate), share(baseline), patients, permutations=199).verdict is B
     assert false / runs <= 0.025 + 0.0166  # three standard errors of the simulation
 
 
@@ -324,6 +335,6 @@ def test_ratios_are_called_better_falsely_at_most_as_often_as_promised():
         gold = rng.integers(1, 8, size=90)
         chance = np.repeat(rng.beta(4, 3, size=45), 2)
         systems = [f1_tally(rng.binomial(gold, chance), gold, gold) for _ in range(2)]
-        found = compare_tallies(*systems, names(np.arange(90) // 2), draws=800, permutations=1, seed=run)
+        found = compare_tallies(*systems, names(np.arange(90) // 2), draws=800, permutations=199, seed=run)
         false += found.verdict is B
     assert false / runs <= 0.025 + 0.027

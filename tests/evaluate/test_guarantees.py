@@ -102,7 +102,7 @@ def test_the_chosen_threshold_keeps_its_risk_as_often_as_promised(cases):
 
 def test_a_threshold_needs_proof():
     few = choose_threshold([0.9] * 20, [True] * 20, names(range(20)), risk=0.05)
-    assert few.threshold is None and "20 cases do not show" in few.note
+    assert few.threshold is None and "20 cases of 20 patients do not show" in few.note
     assert not few.answers(1.0)
     many = choose_threshold([0.9] * 120 + [0.5] * 40, [True] * 120 + [False] * 40, names(range(160)), risk=0.05)
     assert (many.threshold, many.coverage) == (0.9, 0.75)

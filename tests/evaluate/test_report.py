@@ -199,12 +199,26 @@ def full_report() -> dict[str, Any]:
              "note": ""},
         ],
         "calibration": {"diagnosis": {
-            "system": "specialist", "temperature": 1.31, "ece": 0.061, "ece_null_low": 0.021, "ece_null_high": 0.074,
+            "system": "specialist", "map": "platt", "fitted_on": 70,
+            "slope": {"value": 0.9, "low": 0.7, "high": 1.2}, "in_the_large": {"value": 0.1, "low": None, "high": None},
+            "auroc": {"value": 0.8, "low": 0.7, "high": 0.9}, "sets": {"note": ""},
+            "abstention": {"threshold": 0.81, "risk": 0.05, "doubt": 0.05, "coverage": 0.6, "n": 70, "note": ""},
+            "covered": {"coverage": {"value": 0.91, "low": 0.8, "high": 0.95}, "stated": 0.9, "band": [0.82, 0.96],
+                        "inside": True, "size": 1.8},
+            "ece": 0.061, "ece_null_low": 0.021, "ece_null_high": 0.074,
             "verdict": "calibrated", "brier": 0.144,
             "bins": [{"confidence": c, "accuracy": a, "low": max(a - 0.16, 0), "high": min(a + 0.13, 1), "n": 29}
                      for c, a in ((0.31, 0.34), (0.58, 0.48), (0.79, 0.83), (0.92, 0.95), (0.99, 0.97))],
             "risk_coverage": [{"coverage": n / 145, "risk": 0.22 * (n / 145) ** 1.8} for n in range(1, 146)],
         }},
+        "slices": {"diagnosis": {"metric": "accuracy", "matrix": {
+            "genre": {genre: {"accuracy": {"value": 0.7, "low": 0.6, "high": 0.8, "n": 60, "patients": 50},
+                              "macro_f1": {"value": 0.6, "low": None, "high": None, "n": 60, "patients": 50}}
+                      for genre in ("letter", "note <b>")},
+            "length": {"short": {name: {"value": 0.5, "low": 0.3, "high": 0.7, "n": 40, "patients": 33}
+                                 for name in ("accuracy", "macro_f1")}},
+        }, "worst": {"slice": "length", "value": "short", "metric": "accuracy", "measured": 0.5, "low": 0.2,
+                     "high": 0.8, "n": 40, "clusters": 33, "of": 3, "note": ""}}},
         "cases": {"best": [right], "worst": [wrong, case, written]},
         "stages": [{"stage": "deidentify", "seconds": 48.2, "peak_bytes": 912_000_000, "reused": True},
                    {"stage": "tune", "seconds": 1811.4, "peak_bytes": 5_812_000_000, "reused": False},
@@ -658,3 +672,14 @@ def test_text_has_the_contrast_of_wcag_aa(mode: int) -> None:
     pairs += [(tone, f"{tone}-tint") for tone in ("good", "bad", "open")] + [("link", "paper"), ("bad", "paper")]
     too_low = {pair: contrast(colors[pair[0]], colors[pair[1]]) for pair in pairs}
     assert not {pair: ratio for pair, ratio in too_low.items() if ratio < 4.5}
+
+
+def test_slices_the_worst_of_them_and_the_use_of_confidence_are_shown() -> None:
+    text = read(full_report()).text
+    assert "Worst slice: length = short" in text and "widened for being the worst of 3" in text
+    assert "note <b>" in text  # shown, not interpreted
+    assert "Answers from a confidence of 81" in text and "ask a person" in text
+    assert "Label sets that promise to hold the right label 90" in text
+    report = full_report()
+    report["calibration"]["diagnosis"]["abstention"] |= {"threshold": None, "note": "70 cases do not show it"}
+    assert "A person must read every answer" in read(report).text

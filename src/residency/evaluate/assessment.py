@@ -93,7 +93,7 @@ def assess(
         "not_defined": _not_defined(test, asked, how),
         "chance": _chance(test),
         "confidence": confidence,
-        "slices": _slices(test, asked, slices or {}, headline, how),
+        "slices": in_slices(test, asked, slices or {}, headline, how),
         "notes": _notes(test),
     }
     if against is not None:
@@ -260,9 +260,10 @@ def _label_sets(
 # --- slices ----------------------------------------------------------------------------------------------------------
 
 
-def _slices(
+def in_slices(
     examples: Sequence[Example], predictions: Sequence[Prediction], slices: Slices, headline: str | None, how: Assess
 ) -> dict[str, Any]:
+    """Every metric of every slice, as ``matrix[slice][value][metric]``, and the worst slice by the headline."""
     matrix: dict[str, dict[str, dict[str, Any]]] = {}
     for one in slice_scores(examples, predictions, slices, **how.scoring):
         entry = {name: getattr(one.score, name) for name in ("value", "low", "high", "n")}

@@ -113,24 +113,32 @@ def choose_threshold(
     """The lowest threshold above which at most ``risk`` of the answers are wrong, with certainty 1 - ``doubt``.
 
     Learn then Test (Angelopoulos et al. 2021): coverages are tested from small to large by the binomial tail, until one
-    fails. That is done from ``STARTS`` coverages, so that one mistake among the most certain answers does not end it,
-    each with its share of ``doubt``; the first is the smallest at which no mistake at all would be proof. Mistakes are
-    counted against the effective number of cases, because cases of one patient go together. Not valid where lower
+    fails. That is done from up to ``STARTS`` coverages, so that one mistake among the most certain answers does not end
+    it, each with its share of ``doubt``; the first is the smallest at which no mistake at all would be proof. Mistakes
+    are counted against the effective number of cases, because cases of one patient go together. Not valid where lower
     confidence means fewer mistakes.
     """
     sure, right = checked(confidence, correct)
     codes, count = cluster_codes(clusters)
     order = np.argsort(-sure, kind="stable")
     ranked, wrong, patients = sure[order], 1 - right[order], codes[order]
-    sizes = _sizes(ranked, patients, math.ceil(math.log(doubt / STARTS) / math.log(1 - risk)))
-    passed = [_tail(wrong[:size], patients[:size], risk) <= doubt / STARTS for size in sizes]
+    starts = max((n for n in range(1, STARTS + 1) if 2 * _proof(risk, doubt / n) <= count), default=1)
+    sizes = _sizes(ranked, patients, _proof(risk, doubt / starts))
+    passed = [_tail(wrong[:size], patients[:size], risk) <= doubt / starts for size in sizes]
     covered = 0
-    for start in range(0, len(sizes), max(1, -(-len(sizes) // STARTS))):
+    for start in range(0, len(sizes), max(1, -(-len(sizes) // starts))):
         failed = next((place for place in range(start, len(sizes)) if not passed[place]), len(sizes))
         covered = max(covered, sizes[failed - 1] if failed > start else 0)
     threshold = float(ranked[covered - 1]) if covered else None
-    note = "" if threshold is not None else f"{len(sure)} cases do not show a risk of at most {risk:g} at any coverage"
+    note = ""
+    if threshold is None:
+        note = f"{len(sure)} cases of {count} patients do not show a risk of at most {risk:g} at any coverage"
     return Abstention(threshold, risk, doubt, covered / len(sure), len(sure), count, note)
+
+
+def _proof(risk: float, doubt: float) -> int:
+    """Patients among whom no mistake at all would be proof of at most this risk."""
+    return math.ceil(math.log(doubt) / math.log(1 - risk))
 
 
 def _sizes(ranked: Array, patients: NDArray[np.intp], needed: int) -> list[int]:

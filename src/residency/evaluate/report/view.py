@@ -117,6 +117,7 @@ def _task(task: dict[str, Any], report: Plain, systems: Sequence[Plain]) -> dict
         "headline_comparisons": [c for c in comparisons if c["metric"] == metric],
         "comparisons": comparisons,
         "table": _score_table(scores, systems, metric),
+        "slices": _slices((report.get("slices") or {}).get(name), metric),
         "calibration": _calibration(name, (report.get("calibration") or {}).get(name), systems),
     }
 
@@ -266,6 +267,37 @@ def _not_reviewed(deidentification: Plain) -> int | None:
     return None if documents is None or reviewed is None else max(documents - reviewed, 0)
 
 
+# --- slices ---------------------------------------------------------------------------------------------------------
+
+
+def _slices(found: Plain | None, headline: str | None) -> dict[str, Any] | None:
+    """Rows of (slice, value, cases, patients, scores) of the metrics that may decide, the headline first."""
+    matrix = (found or {}).get("matrix") or {}
+    measured = dict.fromkeys(name for values in matrix.values() for scores in values.values() for name in scores)
+    names = [name for name in measured if metric_of(name).ranks and not metric_of(name).surface]
+    if not names:
+        return None
+    names.sort(key=lambda name: name != headline)
+    rows = []
+    for name, values in matrix.items():
+        for value, scores in values.items():
+            size: Plain = next(iter(scores.values()), {})
+            row = {"slice": name, "value": value, "n": size.get("n"), "patients": size.get("patients")}
+            rows.append({**row, "scores": [scores.get(metric) for metric in names]})
+    return {"metrics": [metric_of(name) for name in names], "rows": rows, "worst": _worst((found or {}).get("worst"))}
+
+
+def _worst(found: Plain | None) -> str | None:
+    keys = ("slice", "value", "metric", "measured", "n", "of")
+    if found is None or any(found.get(key) is None for key in keys):
+        return None
+    name, value, metric, measured, n, of = (found[key] for key in keys)
+    span = words.measured_range(found.get("low"), found.get("high"), metric)
+    wide = f" ({span}, widened for being the worst of {of})" if span else ""
+    where = f"{words.spaced(name)} = {value}"
+    return f"Worst slice: {where}, {words.measured(measured, metric)}{wide}, {words.of_things(n, 'case')}."
+
+
 # --- calibration ----------------------------------------------------------------------------------------------------
 
 
@@ -279,7 +311,57 @@ def _calibration(task: str, found: Plain | None, systems: Sequence[Plain]) -> di
         "reliability": _reliability(task, found.get("bins") or []),
         "risk": _risk(task, found.get("risk_coverage") or []),
         "band": _band(task, found),
+        "sentences": [s for s in (_honesty(found), _asking(found), _sets(found)) if s],
     }
+
+
+def _honesty(found: Plain) -> str | None:
+    """Slope and intercept, as clinicians know them, and the use of confidence for telling right from wrong."""
+    parts = []
+    for key, title in (
+        ("slope", "calibration slope (1 is honest)"),
+        ("in_the_large", "calibration in the large (0 is honest)"),
+        ("auroc", "area under the ROC curve of confidence"),
+    ):
+        one = found.get(key) or {}
+        if one.get("value") is not None:
+            low, high = one.get("low"), one.get("high")
+            span = f", {words.number(low)} to {words.number(high)}" if low is not None and high is not None else ""
+            parts.append(f"{title} {words.number(one['value'])}{span}")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}." if text else None
+
+
+def _asking(found: Plain) -> str | None:
+    """When to ask a person."""
+    chosen = found.get("abstention") or {}
+    risk, doubt, coverage = (chosen.get(key) for key in ("risk", "doubt", "coverage"))
+    if risk is None or doubt is None or coverage is None:
+        return None
+    if chosen.get("threshold") is None:
+        why = f": {chosen['note']}" if chosen.get("note") else ""
+        return f"No threshold keeps mistakes to {words.percent(risk)}{why}. A person must read every answer."
+    return (
+        f"Answers from a confidence of {words.percent(chosen['threshold'])} on are wrong at most {words.percent(risk)} "
+        f"of the time, with {words.percent(1 - doubt)} certainty; that is {words.percent(coverage)} of the calibration "
+        "cases. Below it, ask a person."
+    )
+
+
+def _sets(found: Plain) -> str | None:
+    """Label sets: what they promise, and what they did."""
+    covered = found.get("covered") or {}
+    value, band = (covered.get("coverage") or {}).get("value"), covered.get("band") or []
+    if covered.get("stated") is None or value is None:
+        return None
+    span = words.measured_range(band[0], band[1], "accuracy") if len(band) == 2 else ""
+    promised = f"; on so many cases the promise gives {span}" if span else ""
+    size = f" A set has {words.number(covered['size'])} labels on average." if covered.get("size") is not None else ""
+    note = (found.get("sets") or {}).get("note")
+    return (
+        f"Label sets that promise to hold the right label {words.percent(covered['stated'])} of the time hold it "
+        f"{words.percent(value)} of the time here{promised}.{size}{f' {note}.' if note else ''}"
+    )
 
 
 def _reliability(task: str, bins: Sequence[Plain]) -> Markup | None:
