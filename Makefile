@@ -62,5 +62,8 @@ bench-extract: setup ## finding extraction, held out by patient and genre, and o
 bench-statistics: setup ## do intervals, verdicts and calibration keep their promises? simulated, some minutes
 	$(BIN)/python bench/statistical_promises.py
 
+bench-claims: setup ## planted hallucinations and omissions found by the claim check, held out by patient (DATA=folder)
+	$(BIN)/python bench/claims.py $(DATA)/neurology/reports.jsonl --defects $(DATA)/neurology/planted_defects.json
+
 clean: ## remove what was installed and the demo
 	rm -rf $(VENV) $(DEMO)
