@@ -48,7 +48,8 @@ def corrected_rate(flagged: Share, *, sensitivity: Share, specificity: Share, le
     """The true rate behind ``flagged``.
 
     ``sensitivity``: of the outputs that people found wrong, those that the judge flagged; ``specificity``: of those
-    that people found right, the ones that it let pass. (p + Sp - 1) / (Se + Sp - 1), cut at 0 and 1 (Rogan & Gladen 1978).
+    that people found right, the ones that it let pass.
+    (p + Sp - 1) / (Se + Sp - 1), cut at 0 and 1 (Rogan & Gladen 1978).
     """
     if flagged.of == 0 or min(sensitivity.of, specificity.of) < LEAST_JUDGED:
         raise EvaluationError(

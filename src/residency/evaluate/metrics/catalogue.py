@@ -87,6 +87,12 @@ METRICS: Mapping[str, Metric] = {
 """Every metric that comes with the product."""
 
 
+OF_SOURCES = frozenset(
+    {"critical_error_rate", "critical_cost", "hallucination_rate", "hallucinated_document_rate", "omission_rate"}
+)
+"""Metrics that need more than answers: the source texts, or the table of critical errors (safety.py)."""
+
+
 def metric_of(name: str) -> Metric:
     """A metric by its name. A team's own is a score from 0 to 1 a case, higher is better; so is it with a new name."""
     if name.startswith(OWN):
