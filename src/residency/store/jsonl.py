@@ -174,8 +174,12 @@ def read_objects(path: Path, read: Callable[[dict[str, Any]], T], *, shape: str)
     return found
 
 
+class _NoNumber(ValueError):
+    """NaN or infinity."""
+
+
 def _no_number(written: str) -> float:
-    raise ValueError(f"{written} where a number should be")
+    raise _NoNumber(f"{written} where a number should be")
 
 
 def _object(line: bytes, *, needs_text: bool = True) -> dict[str, Any]:
@@ -186,6 +190,8 @@ def _object(line: bytes, *, needs_text: bool = True) -> dict[str, Any]:
         raise ValueError(f"not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON at character {error.pos}") from None
+    except _NoNumber:
+        raise
     except ValueError:  # of json itself: Python reads no number of thousands of digits
         raise ValueError("a number that is too long") from None
     except RecursionError:
