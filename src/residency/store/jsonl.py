@@ -175,7 +175,7 @@ def read_objects(path: Path, read: Callable[[dict[str, Any]], T], *, shape: str)
 
 
 class _NoNumber(ValueError):
-    """NaN or infinity."""
+    """NaN or Infinity, which Python reads and JSON does not know."""
 
 
 def _no_number(written: str) -> float:
