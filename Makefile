@@ -8,7 +8,8 @@ DEMO ?= demo
 export TOKENIZERS_PARALLELISM = false
 
 .PHONY: help setup demo test test-all lint clean
-.PHONY: bench-deidentify bench-bulk bench-ingest bench-defects bench-extract bench-statistics bench-tune
+.PHONY: bench-deidentify bench-bulk bench-ingest bench-defects bench-extract bench-statistics \
+	bench-claims bench-tune
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -67,6 +68,9 @@ bench-tune: setup ## training beside TRL with PEFT and full fine-tuning: time, m
 	@$(BIN)/residency init bench-demo --demo neurology
 	$(BIN)/residency run --project bench-demo --until split
 	$(BIN)/python bench/tune.py bench-demo
+
+bench-claims: setup ## planted hallucinations and omissions found by the claim check, held out by patient (DATA=folder)
+	$(BIN)/python bench/claims.py $(DATA)/neurology/reports.jsonl --defects $(DATA)/neurology/planted_defects.json
 
 clean: ## remove what was installed and the demo
 	rm -rf $(VENV) $(DEMO) bench-demo

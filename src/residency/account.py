@@ -74,6 +74,8 @@ class Told:
     scores: Sequence[Score]
     comparisons: Sequence[Comparison]
     calibration: Mapping[str, Mapping[str, Any]]
+    safety: Mapping[str, Mapping[str, Any]]  # by task, then by system
+    forgetting: Mapping[str, Any]
     slices: Mapping[str, Mapping[str, Any]]
     find: Any
     verdict: GateResult
@@ -108,6 +110,8 @@ def account(told: Told) -> dict[str, Any]:
         "comparisons": [_comparison(one) for one in told.comparisons],
         "calibration": {task: _calibration(found) for task, found in told.calibration.items() if found},
         "slices": told.slices,
+        "safety": told.safety,
+        "forgetting": told.forgetting,
         "cases": _cases(told),
         "stages": [_stage(name, outcome) for name, outcome in told.runs.items()],
         "settings": told.settings,

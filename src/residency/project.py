@@ -31,6 +31,7 @@ from residency.curate.split import SplitSettings
 from residency.errors import ProjectError
 from residency.evaluate import metrics
 from residency.evaluate.baselines import BASELINES
+from residency.evaluate.critical.table import CriticalTable, load_table
 from residency.evaluate.gate import GateSettings
 from residency.evaluate.metrics.catalogue import OWN
 from residency.evaluate.metrics.own import OwnMetric, load_own, own_file, own_name
@@ -205,6 +206,11 @@ class Project:
     def own_files(self, task: TaskSettings) -> list[Path]:
         """Where they are written; a changed file makes a new score."""
         return [own_file(one, self.root) for one in self.settings.evaluate.own.get(task.name, ())]
+
+    def critical_table(self) -> CriticalTable | None:
+        """The team's table of critical errors, or else the pack's."""
+        file = self.settings.evaluate.critical
+        return load_table(self.pack, None if file is None else self.root / file)
 
     def prompt(self, task: TaskSettings) -> Prompt:
         return Prompt.load(self.root, task)

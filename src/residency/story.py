@@ -52,11 +52,15 @@ from residency.evaluate.calibration.conformal import coverage_of, fit_label_sets
 from residency.evaluate.calibration.maps import cross_fitted, fit_map
 from residency.evaluate.calibration.reliability import reliability
 from residency.evaluate.calibration.selective import choose_threshold, selective
+from residency.evaluate.claims.means import Means, means_of
 from residency.evaluate.compare import Comparison, compare
+from residency.evaluate.critical.table import CriticalTable
+from residency.evaluate.forgetting import control_likelihoods, forgetting
 from residency.evaluate.gate import GateEvidence, GateResult, decide
 from residency.evaluate.report import write_evidence, write_report
 from residency.evaluate.report.view import plain
 from residency.evaluate.run import System, choose_shots, few_shot, predict
+from residency.evaluate.safety import safety
 from residency.evaluate.slices import Slices, own_slices
 from residency.intake import TREATMENT, TreatPatients, deidentify_inbox, raw_document, treatment
 from residency.packs.terminology import Terminology, load_terminology
@@ -108,6 +112,7 @@ class Iteration:
     scores: list[Score] = field(default_factory=list)
     comparisons: list[Comparison] = field(default_factory=list)
     calibration: dict[str, dict[str, Any]] = field(default_factory=dict)  # by task
+    safety: dict[str, dict[str, Any]] = field(default_factory=dict)  # by task, then by system
     slices: dict[str, dict[str, Any]] = field(default_factory=dict)  # by task
     released: Release | None = None
     verdict: GateResult | None = None
@@ -148,6 +153,16 @@ class Iteration:
     def finder(self) -> metrics.Find | None:
         """Reads the findings that a text names; None where the pack has no terminology."""
         return partial(find, reader=load_reader(self.project.pack)) if self.terminology else None
+
+    @cached_property
+    def means(self) -> Means | None:
+        """What claims are checked with; None where the pack has no terminology."""
+        return means_of(self.project.pack, self.finder) if self.finder else None
+
+    @cached_property
+    def critical(self) -> CriticalTable | None:
+        """What counts as a critical error."""
+        return self.project.critical_table()
 
     @cached_property
     def base_sha256(self) -> str:
@@ -620,6 +635,7 @@ def evaluate(iteration: Iteration) -> None:
             iteration.progress.end(f"{len(examples)} answers", reused=outcome.reused)
             iteration.predictions[system, task.name] = outcome.read("predictions", Prediction)
     baselines(iteration)
+    control(iteration)
 
 
 def answers(iteration: Iteration, system: System, task: TaskSettings, examples: Sequence[Example]) -> Outcome:
@@ -649,6 +665,27 @@ def answers(iteration: Iteration, system: System, task: TaskSettings, examples: 
         "adapter": iteration.runs["tune"].hash("adapter") if system is System.TUNED else None,
     }
     return iteration.once(f"{system} {task.name}", identity, work, EVALUATION_CODE)
+
+
+def control(iteration: Iteration) -> None:
+    """How likely the untuned and the tuned model find a general text: what tuning made them forget."""
+    settings = iteration.project.settings
+    iteration.progress.begin("control")
+
+    def work(run: ActiveRun) -> None:
+        both = [
+            control_likelihoods(model, group_size=settings.evaluate.group_size)
+            for model in (iteration.untuned, iteration.tuned)
+        ]
+        run.facts["forgetting"] = plain(forgetting(*both, draws=settings.evaluate.draws, seed=settings.seed))
+
+    identity = {
+        "base": [iteration.base_sha256, settings.template],
+        "adapter": iteration.runs["tune"].hash("adapter"),
+        "draws": settings.evaluate.draws,
+    }
+    outcome = iteration.once("control", identity, work, EVALUATION_CODE)
+    iteration.progress.end(f"plain English {outcome.facts['forgetting']['verdict']}", reused=outcome.reused)
 
 
 def baselines(iteration: Iteration) -> None:
@@ -699,12 +736,16 @@ def score(iteration: Iteration) -> None:
             "inputs": fingerprint([as_plain(p) for name in systems for p in iteration.predictions[name, task.name]]),
             "labels": iteration.labels[task.name],
             "own": [file_sha256(file) for file in iteration.project.own_files(task)],
+            "texts": iteration.data,
+            "pack": iteration.project.pack.fingerprint(),
+            "critical": [repr(row) for row in iteration.critical.rows] if iteration.critical else None,
         }
         outcome = iteration.once(f"score {task.name}", identity, scoring(iteration, task, systems), EVALUATION_CODE)
         reused &= outcome.reused
         iteration.scores += outcome.read("scores", Score)
         iteration.comparisons += outcome.read("comparisons", Comparison)
         iteration.calibration[task.name] = outcome.facts["calibration"]
+        iteration.safety[task.name] = outcome.facts.get("safety", {})
         iteration.slices[task.name] = outcome.facts["slices"]
         iteration.progress.advance()
     iteration.progress.end(f"{len(iteration.scores)} scores", reused=reused)
@@ -725,7 +766,10 @@ def scoring(iteration: Iteration, task: TaskSettings, systems: Sequence[str]) ->
 
     def work(run: ActiveRun) -> None:
         asked = {name: [p for p in iteration.predictions[name, task.name] if p.example in of_test] for name in systems}
-        run.write("scores", Score, chain.from_iterable(metrics.score(test, asked[name], **common) for name in systems))
+        harm, run.facts["safety"] = harmful(iteration, task, test, asked)
+        named = {(one.system, one.metric) for one in harm}
+        measured = chain.from_iterable(metrics.score(test, asked[name], **common) for name in systems)
+        run.write("scores", Score, chain((one for one in measured if (one.system, one.metric) not in named), harm))
         ours = asked.pop(System.TUNED, None)
         others = asked.values() if ours else ()
         compared = (compare(test, ours or [], other, margin=settings.evaluate.margin, **common) for other in others)
@@ -748,6 +792,26 @@ def slices_of(examples: Sequence[Example], documents: Sequence[Document]) -> Sli
     of = {document.id: document for document in documents}
     asked = [of[example.parents[0]] for example in examples]
     return own_slices(examples, [one.text for one in asked]) | {"format": [one.meta.get("format", "") for one in asked]}
+
+
+def harmful(
+    iteration: Iteration, task: TaskSettings, test: Sequence[Example], asked: Mapping[str, Sequence[Prediction]]
+) -> tuple[list[Score], dict[str, Any]]:
+    """Claims without a source and critical errors of every system; the tuned one's confidence is made honest first."""
+    settings = iteration.project.settings
+    text_of = {document.id: document.text for document in iteration.documents}
+    answers = dict(asked)
+    if System.TUNED in answers and task.kind is TaskKind.CLASSIFY:
+        known = questions(iteration, task, Split.CALIBRATION)
+        by_example = {p.example: p for p in iteration.predictions[System.TUNED, task.name]}
+        honest = fit_map(known, [by_example[example.id] for example in known], seed=settings.seed)
+        answers[System.TUNED] = [honest.apply(prediction) for prediction in answers[System.TUNED]]
+    scores, shown = safety(
+        test, answers, {example.id: text_of[example.parents[0]] for example in test},
+        means=iteration.means, table=iteration.critical, labels=iteration.labels[task.name],
+        draws=settings.evaluate.draws, seed=settings.seed,
+    )  # fmt: skip
+    return scores, plain(shown)
 
 
 def calibrated(
@@ -828,6 +892,8 @@ def told(iteration: Iteration) -> Told:
         scores=iteration.scores,
         comparisons=iteration.comparisons,
         calibration=iteration.calibration,
+        safety=iteration.safety,
+        forgetting=iteration.runs["control"].facts["forgetting"],
         slices=iteration.slices,
         find=iteration.finder,
         verdict=iteration.verdict,

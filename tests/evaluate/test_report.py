@@ -219,6 +219,18 @@ def full_report() -> dict[str, Any]:
                                  for name in ("accuracy", "macro_f1")}},
         }, "worst": {"slice": "length", "value": "short", "metric": "accuracy", "measured": 0.5, "low": 0.2,
                      "high": 0.8, "n": 40, "clusters": 33, "of": 3, "note": ""}}},
+        "safety": {"findings": {"specialist": {
+            "critical": {"documents": 3, "n": 145, "table": "40 of its 40 rows not yet agreed on by 2 people",
+                         "counted": [{"error": "missed", "what": "HP:0001250", "than": "*", "why": "driving & safety",
+                                      "severity": 2.0, "count": 3}],
+                         "cases": [{"example": "e-1", "severity": 2.0}], "not_counted": ["Some <label>"]},
+            "claims": {"claims": 812, "verdicts": {"supported": 790, "contradicted": 12, "not found": 10},
+                       "problems": {"fabrication": 10, "polarity": 12}, "facts": 700, "omitted": 20,
+                       "examples": [{"example": "e-1", "claim": "ataxia <b>", "status": "present",
+                                     "verdict": "contradicted", "problem": "polarity", "evidence": "no ataxia <i>"}]},
+        }}},
+        "forgetting": {"before": 1.02, "after": 1.05, "difference": 0.03, "low": 0.02, "high": 0.04, "passages": 24,
+                       "size": 9471, "margin": 0.01, "verdict": "forgotten", "note": "in pairs"},
         "cases": {"best": [right], "worst": [wrong, case, written]},
         "stages": [{"stage": "deidentify", "seconds": 48.2, "peak_bytes": 912_000_000, "reused": True},
                    {"stage": "tune", "seconds": 1811.4, "peak_bytes": 5_812_000_000, "reused": False},
@@ -683,3 +695,11 @@ def test_slices_the_worst_of_them_and_the_use_of_confidence_are_shown() -> None:
     report = full_report()
     report["calibration"]["diagnosis"]["abstention"] |= {"threshold": None, "note": "70 cases do not show it"}
     assert "A person must read every answer" in read(report).text
+
+
+def test_critical_errors_claims_and_forgetting_are_shown() -> None:
+    text = read(full_report()).text
+    assert "driving & safety" in text and "40 of its 40 rows not yet agreed on by 2 people" in text
+    assert "Some <label>" in text  # a label of the table that the task does not have
+    assert "ataxia <b> (present)" in text and "no ataxia <i>" in text
+    assert "1.02 bits per byte before tuning and 1.05 after" in text and "forgotten" in text

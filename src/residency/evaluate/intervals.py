@@ -120,7 +120,7 @@ def interval(
 
 def wilson(successes: float, n: float, *, level: float = LEVEL, quantile: float | None = None) -> tuple[float, float]:
     """Wilson score interval of a share (Wilson 1927); ``quantile`` replaces the normal one, e.g. by Student's t."""
-    z = _normal(level) if quantile is None else quantile
+    z = normal_quantile(level) if quantile is None else quantile
     share = successes / n
     center = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
@@ -158,7 +158,7 @@ def share_interval(scores: Sequence[float] | Array, clusters: Sequence[str], *, 
         low, high = wilson(float(column.sum()), n, level=level)
         return Interval(share, low, high, n, count, "Wilson", n_eff=float(n))
     n_eff = effective_n(column, codes, count)
-    quantile = _normal(level) if n_eff >= n else student(level, count - 1)
+    quantile = normal_quantile(level) if n_eff >= n else student(level, count - 1)
     low, high = wilson(share * n_eff, n_eff, quantile=quantile)
     return Interval(share, low, high, n, count, "Wilson, clustered", n_eff=n_eff)
 
@@ -344,7 +344,8 @@ def ratio(above: Array, below: Array) -> Array:
 
 
 @lru_cache
-def _normal(level: float) -> float:
+def normal_quantile(level: float) -> float:
+    """The normal quantile of a two-sided level."""
     from scipy.special import ndtri
 
     return float(ndtri((1 + level) / 2))

@@ -43,6 +43,10 @@ class PackSettings(Settings):
     word_classes: str | None = Field(default=None, description="TSV: word, stands_for; equal in a loose comparison")
     status_cues: str | None = Field(default=None, description="TSV: cue, kind, direction; what negates, doubts, ...")
     units: str | None = Field(default=None, description="TSV: written, standard, base, factor; units of measurement")
+    critical: str | None = Field(
+        default=None,
+        description="TSV: error, what, than, severity, agreed_by, why; errors that could change a decision",
+    )
     safe_terms: str | None = Field(
         default=None, description="one term a line that is never an identifier (eponyms, drugs)"
     )

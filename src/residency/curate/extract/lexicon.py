@@ -22,9 +22,9 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TypeVar
 
-from residency.curate.extract.typos import deletion_index
 from residency.packs import Pack
 from residency.packs.terminology import Terminology, load_terminology
+from residency.packs.typos import deletion_index
 from residency.packs.words import AND, AND_WORDS, STOP_WORDS, WORD, join_prefixes, light, strong, word_set
 from residency.records import Status
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from residency.curate.extract.lexicon import Lexicon, read_in_place
 from residency.curate.extract.short_forms import ShortForms
 from residency.curate.extract.tokens import Tokens
-from residency.curate.extract.typos import SHORTEST_TYPO, nearest
+from residency.packs.typos import SHORTEST_TYPO, nearest
 from residency.packs.words import AND, AND_WORDS, PREFIXES, STOP_WORDS, light, word_set
 
 # A name never reaches across these; a subject or a conjunction opens another statement.

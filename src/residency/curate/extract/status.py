@@ -23,8 +23,8 @@ from enum import StrEnum
 from residency.curate.extract.matcher import Mention
 from residency.curate.extract.runs import MEMO_WORDS
 from residency.curate.extract.tokens import SENTENCE_END, Tokens, tokenize
-from residency.curate.extract.typos import SHORTEST_TYPO, deletion_index, nearest
 from residency.errors import ProjectError
+from residency.packs.typos import SHORTEST_TYPO, deletion_index, nearest
 from residency.packs.words import word_set
 from residency.records import Status
 

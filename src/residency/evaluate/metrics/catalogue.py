@@ -17,6 +17,7 @@ TOP = (1, 3, 5, 10)  # the gold label is among so many most likely ones; EVALUAT
 REPEATED_WORDS = 4  # length of the word sequences whose repetition is counted (Welleck et al. 2020, seq-rep-4)
 OWN = "own:"  # before the name of a metric that a team wrote itself
 CLASSIFY, EXTRACT, GENERATE = (frozenset({kind}) for kind in TaskKind)
+TEXTS = EXTRACT | GENERATE  # whose outputs make claims about a source
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,6 @@ METRICS: Mapping[str, Metric] = {
         Metric("span_partial_f1", "F1 of spans, half for an overlap", EXTRACT),
         Metric("span_type_f1", "F1 of spans, label and any overlap", EXTRACT),
         Metric("polarity_flip_rate", "findings turned into their opposite", EXTRACT, lower_is_better=True),
-        Metric("critical_error_rate", "documents with a polarity flip", EXTRACT, lower_is_better=True),
         Metric("fact_f1", "F1 of facts", GENERATE),
         Metric("fact_precision", "precision of facts", GENERATE),
         Metric("fact_recall", "recall of facts", GENERATE),
@@ -73,12 +73,24 @@ METRICS: Mapping[str, Metric] = {
         Metric("chrf", "chrF", GENERATE, surface=True, ceiling=100.0),
         Metric("length_ratio", "words written per word of the gold answer", GENERATE, ranks=False, ceiling=None),
         Metric("repetition", f"repeated {REPEATED_WORDS}-word sequences", GENERATE, lower_is_better=True),
+        # By the table of critical errors where there is one; otherwise polarity flips alone.
+        Metric("critical_error_rate", "documents with a critical error", lower_is_better=True),
+        Metric("critical_cost", "severity of critical errors a document", lower_is_better=True, ceiling=None),
+        Metric("hallucination_rate", "claims that the source does not bear out", TEXTS, lower_is_better=True),
+        Metric("hallucinated_document_rate", "documents with such a claim", TEXTS, lower_is_better=True),
+        Metric("omission_rate", "gold facts left out", TEXTS, lower_is_better=True),
         Metric("perplexity", "perplexity of the gold answer", lower_is_better=True, ceiling=None),
         Metric("bits_per_byte", "bits per byte of the gold answer", lower_is_better=True, ceiling=None),
         Metric("unscored_rate", "outputs that could not be read", lower_is_better=True),
     )
 }
 """Every metric that comes with the product."""
+
+
+OF_SOURCES = frozenset(
+    {"critical_error_rate", "critical_cost", "hallucination_rate", "hallucinated_document_rate", "omission_rate"}
+)
+"""Metrics that need more than answers: the source texts, or the table of critical errors (safety.py)."""
 
 
 def metric_of(name: str) -> Metric:

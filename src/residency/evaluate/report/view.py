@@ -62,6 +62,8 @@ def page(report: Plain) -> dict[str, Any]:
         "cases": {side: _cases(report, side) for side in ("worst", "best")},
         "settings": list(_flat(resolved)),
         "unread": _unread(report, systems),
+        "critical": _harm(report, systems, "critical"),
+        "claims": _harm(report, systems, "claims"),
         "not_reviewed": _not_reviewed(report.get("deidentification") or {}),
     }
 
@@ -224,6 +226,23 @@ def _unread(report: Plain, systems: Sequence[Plain]) -> list[dict[str, Any]]:
             worst.setdefault((score["task"], score["system"]), {"unscored": score["unscored"], "n": score.get("n")})
     titles = {system["name"]: system["title"] for system in systems}
     return [{"task": task, "system": titles[system], **found} for (task, system), found in worst.items()]
+
+
+def _harm(report: Plain, systems: Sequence[Plain], what: str) -> list[dict[str, Any]]:
+    """Critical errors, or claims, of every task: a row a system with its scores; the details of the first of them."""
+    metrics = {
+        "critical": ("critical_error_rate", "critical_cost"),
+        "claims": ("hallucination_rate", "hallucinated_document_rate", "omission_rate"),
+    }[what]
+    scores = {(s["task"], s["system"], s["metric"]): s for s in report.get("scores") or []}
+    found = []
+    for task, of_task in (report.get("safety") or {}).items():
+        shown = [system for system in systems if (of_task.get(system["name"]) or {}).get(what)]
+        rows = [{"system": s, "scores": [scores.get((task, s["name"], m)) for m in metrics]} for s in shown]
+        if rows:
+            details = of_task[shown[0]["name"]][what]
+            found.append({"task": task, "metrics": [metric_of(m) for m in metrics], "rows": rows, **details})
+    return found
 
 
 # --- data and training ----------------------------------------------------------------------------------------------

@@ -33,8 +33,10 @@ CLASSES: Mapping[str, str] = {
 }  # fmt: skip
 """Classes of identifiers; RARE are those that are judged together."""
 
-GOOD = frozenset({"go", "pass", "passed", "ok", "better", "superior", "not worse", "non-inferior", "calibrated"})
-BAD = frozenset({"no-go", "fail", "failed", "worse", "inferior", "overconfident", "underconfident"})
+GOOD = frozenset(
+    {"go", "pass", "passed", "ok", "better", "superior", "not worse", "non-inferior", "calibrated", "kept"}
+)
+BAD = frozenset({"no-go", "fail", "failed", "worse", "inferior", "overconfident", "underconfident", "forgotten"})
 
 
 def is_missing(value: Any) -> bool:
