@@ -111,7 +111,7 @@ _MONTH_ALONE = re.compile(
     r"\b(?P<cue>in|from|since|until|till|by|during|last|next|early|late|mid|this|of|"
     r"around|before|after|for|due|every|each|back in)[ -]+"
     r"(?P<month_name>january|february|march|april|may|june|july|august|september|october|"
-    r"november|december)\b(?!['-]\w)(?P<after>\s+\S+)?",
+    r"november|december)\b(?!['-]\w)",
     re.IGNORECASE,
 )
 

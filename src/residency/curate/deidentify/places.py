@@ -41,8 +41,9 @@ _SUFFIX = (
     "valleys?|via|viaduct|views?|villages?|ville|vista|walks?|"
     "wall|ways?|wells?|wynd|yard"
 )
-_W = r"[^\W\d_][^\W\d_'.-]*(?:['-][^\W\d_]+)*"
-_CAPITALIZED = r"[A-ZÀ-ÖØ-Þ][^\W\d_]+(?:['-][^\W\d_]+)*"
+# Words of addresses; no more parts than names have, so that "a-a-a-..." is not read to its end from every part.
+_W = r"[^\W\d_][^\W\d_'.-]*(?:['-][^\W\d_]+){0,4}"
+_CAPITALIZED = r"[A-ZÀ-ÖØ-Þ][^\W\d_]+(?:['-][^\W\d_]+){0,4}"
 _UNIT = r"(?:,? (?:apt|apartment|suite|ste|unit|flat|room|rm|#)\.? ?#?\w{1,5})"
 _STREET = re.compile(
     rf"(?<![\w/.-])(?P<v>(?:(?:flat|studio|apartment|apt|unit|suite)\.? ?\w{{1,5}},? "
@@ -77,9 +78,9 @@ _FOREIGN_STREET = re.compile(
     rf"(?<!\w)(?P<v>(?:Calle|C/|Avenida|Avda\.?|Av\.|Plaza|Paseo|Via|Viale|Piazza|Corso|Rua|Praça|ul\.|ulica|al\.|rue|"
     rf"avenue|"
     rf"boulevard|chemin)\s+(?:(?:de|"
-    rf"del|la|du|des|les|l')\s*)*{_W}(?: {_W})?,? \d{{1,4}}(?!\w)"
+    rf"del|la|du|des|les|l')\s*){{0,4}}{_W}(?: {_W})?,? \d{{1,4}}(?!\w)"
     rf"|\d{{1,4}}(?: ?bis| ?ter)?,? (?:rue|avenue|boulevard|place|chemin|impasse)\s+(?:(?:de|du|des|la|les|l'|"
-    rf"d')\s*)*{_W}(?: {_W})?"
+    rf"d')\s*){{0,4}}{_W}(?: {_W})?"
     rf"|{_W}(?:straße|strasse|str\.|weg|allee|platz|gasse|ring|straat|laan|plein|gracht|kade|gatan|vägen|gade|vej|"
     rf"veien|katu) "
     rf"\d{{1,4}}[a-z]?)(?!\w)"
@@ -89,7 +90,7 @@ _LABELLED = re.compile(
     r"on file))?[ :]+(?P<v>[^\n,;|]{5,60})",
     re.IGNORECASE,
 )
-_TOWN_WORD = r"[^\W\d_]+(?:['-][^\W\d_]+)*"
+_TOWN_WORD = r"[^\W\d_]+(?:['-][^\W\d_]+){0,4}"
 _TOWN = rf"(?P<v>{_TOWN_WORD}(?: {_TOWN_WORD}){{0,3}})"
 _AFTER_STREET = re.compile(rf",[ ]*\n?{_TOWN}")
 _US_TAIL = re.compile(
