@@ -246,6 +246,21 @@ def test_evaluation_prints_every_level_and_writes_all_figures(tmp_path: Path) ->
     whole = next(r for r in scores["rows"] if r["label"] == "ALL" and r["level"] == "span")
     assert whole["recall"] == 1.0 and whole["known"] == 2 and whole["precision"] < 1.0
     assert "TURNER" not in result.output
+    assert (scores["missed"], scores["missed_shapes"]) == ([], {})
+
+
+def test_evaluation_lists_what_was_missed_without_its_text(tmp_path: Path) -> None:
+    text = "Zyxwv 77 came."
+    source = write(tmp_path / "gold.jsonl", [{"id": 7, "text": text, "phi": [{"start": 0, "end": 8, "label": "NAME"}]}])
+    scores = tmp_path / "scores.json"
+    result = CliRunner().invoke(app, ["deidentify", "--evaluate", str(source), "-o", str(scores)])
+    assert result.exit_code == 0 and "1 identifiers were missed" in " ".join(result.output.split())
+    written = json.loads(scores.read_text())
+    assert written["missed_shapes"] == {"NAME": {"Aaaaa 99": 1}}
+    assert written["missed"] == [
+        {"record": "7", "label": "NAME", "start": 0, "end": 8, "left": 7, "shape": "Aaaaa 99", "length": 8}
+    ]
+    assert "Zyxwv" not in scores.read_text() + result.output
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,11 @@ def evaluate_one_file(source: Path, output: Path | None, settings: Deidentify, o
     if evaluation.findings:
         share = evaluation.findings_altered / evaluation.findings
         out.print(f"Clinical findings altered: {evaluation.findings_altered} of {evaluation.findings} ({share:.2%}).")
+    if evaluation.missed:
+        out.print(
+            f"{len(evaluation.missed)} identifiers were missed, in whole or in part. The file of -o lists them by "
+            "record, place and shape, without their text."
+        )
     out.print("Recall: found under any class. Intervals: Wilson, 95 %, by spans.")
     write_figures(evaluation.plain(), output)
 

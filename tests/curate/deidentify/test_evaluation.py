@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from residency.curate.deidentify.evaluation import Level, Tally, evaluate_deidentification, wilson
@@ -61,6 +63,23 @@ def test_tallies_of_parts_add_up_to_the_tally_of_the_whole() -> None:
         tally.add(GOLD, detect([TEXT])[0])
     first.merge(second)
     assert first.evaluation().plain() == whole.evaluation().plain()
+
+
+def test_what_was_missed_is_told_by_place_and_shape_and_never_by_its_text() -> None:
+    text = "Müller-Ó 12B\n(٣) saw Brennan"
+    gold = {
+        "id": "r1",
+        "text": text,
+        "phi": [{"start": 0, "end": 16, "label": "MRN"}, {"start": 21, "end": 28, "label": "NAME"}],
+    }
+    result = evaluate_deidentification([gold, {**gold, "id": "r0"}], spans((21, 24, "NAME")))
+    assert [missed.plain() for missed in result.missed[:2]] == [
+        {"record": "r0", "label": "MRN", "start": 0, "end": 16, "length": 16, "left": 14, "shape": "Aaaaaa-A 99A (9)"},
+        {"record": "r0", "label": "NAME", "start": 21, "end": 28, "length": 7, "left": 4, "shape": "Aaaaaaa"},
+    ]
+    assert result.missed_shapes == {"MRN": {"Aaaaaa-A 99A (9)": 2}, "NAME": {"Aaaaaaa": 2}}
+    written = json.dumps(result.plain(), ensure_ascii=False)
+    assert not any(word in written for word in ("Müller", "12B", "Brennan", "nnan"))
 
 
 def test_f2_weighs_recall_more() -> None:

@@ -5,6 +5,15 @@ from __future__ import annotations
 import pytest
 
 NAMES = [
+    # In capitals, before a verb that is a surname too.
+    ("MRS HARGREAVES FELL AT HOME", "HARGREAVES"),
+    ("PATIENT WREN HALLOWAY FELL ON THE STAIRS", "WREN HALLOWAY"),
+    ("mr okonjo felt unwell", "okonjo"),
+    ("DR SMITH GAVE ADVICE", "SMITH"),
+    ("MR LEE SLEPT WELL", "LEE"),
+    ("DR FELL SAW HIM", "FELL"),
+    ("MRS ANNA FELL ATTENDED ALONE", "ANNA FELL"),
+    ("MRS ANNA KENT WITH HER HUSBAND", "ANNA KENT"),
     # Fields, tables, headers, signatures.
     ("Name: Oyelaran, Temitope", "Oyelaran, Temitope"),
     ("PATIENT NAME: BRZEZICKA, WIOLETTA M.", "BRZEZICKA, WIOLETTA M"),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+
+from residency.curate.deidentify.places import is_code_abroad
 
 PLACES = [
     ("lives at 1420 Larkspur Ave, Apt 3B, Dunmore, OH 44120", "1420 Larkspur Ave, Apt 3B"),
@@ -42,6 +46,10 @@ PLACES = [
     ("Hauptstraße 12, 10115 Berlin", "Berlin"),
     ("14 rue des Lilas, 75011 Paris", "14 rue des Lilas"),
     ("14 rue des Lilas, 75011 Paris", "75011"),
+    ("75013 Paris", "75013"),
+    ("Wohnhaft in 80331 München.", "München"),
+    ("lives in 28001 Madrid", "Madrid"),
+    ("D-80331 München", "80331"),
     ("Calle de Alcalá 45, 28014 Madrid", "28014"),
     ("Via Garibaldi 12, 20121 Milano", "Via Garibaldi 12"),
     ("Kerkstraat 14, 1017 GL Amsterdam", "1017 GL"),
@@ -82,3 +90,33 @@ def test_a_place_is_found_whole(found, text: str, value: str) -> None:
 )
 def test_clinical_language_and_states_are_left_alone(found, text: str) -> None:
     assert [hit for hit in found(text)[0] if hit[1] not in ("DATE",)] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["heparin, 10000 Units, given", "rose to 25000 Cells.", "10000 Admissions", "Wohnhaft in 80331 München"],
+)
+def test_what_a_number_counts_and_what_a_lower_case_state_follows_is_no_town(text: str, found) -> None:
+    assert not {value for value, _ in found(text)[0]} & {"10000", "25000", "Units", "Cells", "Admissions", "Wohnhaft"}
+
+
+@pytest.mark.parametrize(
+    ("text", "abroad"),
+    [
+        ("12 rue de Rivoli, 75013 Paris", True),
+        ("75013 Paris", True),
+        ("75013\nParis", True),
+        ("lives in 28001 Madrid", True),
+        ("D-80331 ", True),
+        ("PLZ: 80331", True),
+        ("code postal 75013", True),
+        ("Thunder Bay, PA 33563 Phone: 555-013-4477", False),
+        ("Dunmore OH\n44120\nPhone", False),
+        ("zip 44120 Phone 555-013-4477", False),
+        ("^DUNMORE^OH^44120", False),
+        ("Dunmore 44120", False),
+    ],
+)
+def test_a_code_before_its_town_is_no_zip_code(text: str, abroad: bool) -> None:
+    code = re.search(r"\d{5}", text)
+    assert code and is_code_abroad(text, *code.span()) is abroad

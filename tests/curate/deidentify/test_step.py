@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -169,6 +170,19 @@ def test_a_policy_says_what_may_stay(tools: Tools, policy: str, present: list[st
     [new] = run([document(NOTE)], tools, policy=policy)
     assert all(text in new.text for text in present)
     assert not any(text in new.text for text in absent)
+
+
+@pytest.mark.parametrize(
+    "place", ["14 rue des Lilas, 75011 Paris", "80331 München", "PLZ 80331", "lives in 28001 Madrid"]
+)
+def test_safe_harbor_leaves_no_three_digits_of_a_postal_code_that_is_no_zip_code(tools: Tools, place: str) -> None:
+    [new] = run([document(place)], tools, policy="safe_harbor")
+    assert not re.search("750|803|280", new.text) and "**" not in new.text
+
+
+def test_safe_harbor_leaves_three_digits_of_a_zip_code_before_another_field(tools: Tools) -> None:
+    [new] = run([document("Thunder Bay, PA 33563 Phone: 555-013-4477")], tools, policy="safe_harbor")
+    assert new.text.endswith("PA 335** Phone: [PHONE]")
 
 
 def test_safe_harbor_drops_a_birth_year_that_shows_an_age_over_89(tools: Tools) -> None:

@@ -30,6 +30,23 @@ def shape(text: str) -> str:
     return re.sub(r"[a-z]", "a", re.sub(r"[A-Z]", "A", re.sub(r"\d", "9", text)))
 
 
+@pytest.mark.parametrize("name", ["Sarah Turner", "TURNER, Sarah"])
+@pytest.mark.parametrize("initials", ["ST", "S.T.", "S. T."])
+def test_initials_are_those_of_the_surrogate_of_the_name_they_stand_for(
+    detector: Detector, name: str, initials: str
+) -> None:
+    surrogates = make(detector, (Identifier.NAME, name))
+    expected = surrogates.name_part("sarah")[0] + surrogates.name_part("turner")[0]
+    new = surrogates.replace(Identifier.NAME, initials)
+    assert shape(new) == shape(initials)
+    assert re.sub(r"\W", "", new).upper() == expected
+
+
+def test_initials_of_two_names_are_letters_of_their_own(detector: Detector) -> None:
+    one = make(detector, (Identifier.NAME, "Sarah Turner"), (Identifier.NAME, "Simon Tate"))
+    assert one.replace(Identifier.NAME, "ST") == make(detector).replace(Identifier.NAME, "ST")
+
+
 @pytest.mark.parametrize(
     ("label", "text"),
     [

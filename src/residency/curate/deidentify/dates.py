@@ -93,6 +93,20 @@ _FORMS = tuple(
 _PAIR = re.compile(
     rf"{_OPEN}{_WEEKDAY}(?P<first>0?[1-9]|[12]\d|3[01])(?P<s>/)(?P<second>0?[1-9]|[12]\d|3[01]){_CLOSE}", re.IGNORECASE
 )
+# Days and months in a row: "19/7 to 20/7", "3/4, 17/4 and 2/5"; the year may stand at one of them.
+_DAY_MONTH = r"(?:0?[1-9]|[12]\d|3[01])/(?:0?[1-9]|[12]\d|3[01])"
+_WITH_YEAR = rf"{_DAY_MONTH}(?:/(?:(?:19|20)\d\d|\d\d))?"
+_TO = r" ?(?:-|to|until|till|til|thru|through) ?"
+_ROW = re.compile(
+    rf"{_OPEN}{_WITH_YEAR}(?:(?:{_TO}| ?(?:,|&|and|or|, and) ?){_WITH_YEAR}){{1,20}}(?![\w/]|-\d|\.\d)", re.I
+)
+_IN_ROW = re.compile(r"(?P<first>\d+)/(?P<second>\d+)(?P<year>/\d+)?")
+_RANGE = re.compile(rf"{_WITH_YEAR}{_TO}{_WITH_YEAR}", re.IGNORECASE)
+_SCORE_BEHIND = re.compile(
+    r" ?(?:power|strength|throughout|bilaterally|proximally|distally|reflexes|pain|in (?:the|all|both)|on the|left|"
+    r"right)\b",
+    re.IGNORECASE,
+)
 _PAIR_CUE = re.compile(
     r"(?:\b(?:on|of|from|since|until|till|by|dated?|sent|signed|seen|taken|received|"
     r"reported|requested|req'd|appt|appointment|f/u|"
@@ -111,7 +125,7 @@ _MONTH_ALONE = re.compile(
     r"\b(?P<cue>in|from|since|until|till|by|during|last|next|early|late|mid|this|of|"
     r"around|before|after|for|due|every|each|back in)[ -]+"
     r"(?P<month_name>january|february|march|april|may|june|july|august|september|october|"
-    r"november|december)\b(?!['-]\w)(?P<after>\s+\S+)?",
+    r"november|december)\b(?!['-]\w)",
     re.IGNORECASE,
 )
 
@@ -137,6 +151,7 @@ def find_dates(text: str) -> list[Span]:
                 if _possible(match):
                     found.append(_span(match.start(), match.end(), score, name))
     found.extend(_pairs(text))
+    found.extend(_rows(text))
     found.extend(_months_alone(text))
     found.extend(find_loose_dates(text, named))
     return _longest(found)
@@ -170,6 +185,24 @@ def _pairs(text: str) -> Iterator[Span]:
         sure = match.group("weekday") or (_PAIR_CUE.search(before) and not _SCORE_CUE.search(before))
         if sure and _possible(match):
             yield _span(match.start(), match.end(), 0.75, "pair")
+
+
+def _rows(text: str) -> Iterator[Span]:
+    """Days and months that a date or a cue beside them shows to be dates, or of which no score could be made."""
+    for row in _ROW.finditer(text):
+        parts = list(_IN_ROW.finditer(text, row.start(), row.end()))
+        years = [part.group("year") for part in parts]
+        pairs = [(int(part.group("first")), int(part.group("second"))) for part in parts]
+        before = text[max(0, row.start() - 40) : row.start()]
+        if _SCORE_CUE.search(before) or _SCORE_BEHIND.match(text, row.end()) or any(min(pair) > 12 for pair in pairs):
+            continue
+        of_one_scale = len({second for _, second in pairs}) == 1 and pairs[0][1] > 12  # "from 13/15 to 11/15"
+        days = [max(pair) > 12 for pair in pairs]
+        no_score = all(days) or (any(days) and _RANGE.fullmatch(row.group()))
+        if any(years) or ((_PAIR_CUE.search(before) or no_score) and not of_one_scale):
+            yield from (
+                _span(part.start(), part.end(), 0.7, "row") for part, year in zip(parts, years, strict=True) if not year
+            )
 
 
 def _months_alone(text: str) -> Iterator[Span]:

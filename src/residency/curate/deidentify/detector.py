@@ -14,6 +14,7 @@ lexicon has nothing against it.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -40,9 +41,11 @@ from residency.records import Span
 if TYPE_CHECKING:
     from presidio_analyzer import AnalyzerEngine, EntityRecognizer, RecognizerResult
     from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
+    from presidio_analyzer.nlp_engine import NlpEngine
 
 LOWEST_SCORE = 0.5  # findings below are left alone; chosen by us on the development reports
 _BLOCK = 20_000  # characters read at once; keeps rules and spaCy linear on a book in one line
+_ENDLESS = re.compile(r"\S{300,}")  # no word of any language
 _LANGUAGE = "en"
 PRESIDIO_NAMES = {
     "PERSON": Id.NAME,
@@ -101,9 +104,11 @@ class Detector:
         return spans
 
     def _analyze(self, texts: Sequence[str]) -> Iterator[list[Span]]:
-        artifacts = self._analyzer.nlp_engine.process_batch(texts, language=_LANGUAGE, batch_size=64)
-        for text, doc in artifacts:
-            results = self._analyzer.analyze(text=text, language=_LANGUAGE, nlp_artifacts=doc)
+        # spaCy's tokenizer takes the square of the length of a run without blanks, so it does not see such runs.
+        shown = [_ENDLESS.sub(lambda match: " " * len(match.group()), text) for text in texts]
+        artifacts = self._analyzer.nlp_engine.process_batch(shown, language=_LANGUAGE, batch_size=64)
+        for text, (_, of_text) in zip(texts, artifacts, strict=True):
+            results = self._analyzer.analyze(text=text, language=_LANGUAGE, nlp_artifacts=of_text)
             yield [
                 Span(
                     start=result.start,
@@ -178,7 +183,7 @@ def _analyzer(lexicon: Lexicon, recognizers: Iterable[EntityRecognizer], *, enti
     with_context = bool(recognizers)
     return AnalyzerEngine(
         registry=registry,
-        nlp_engine=_spacy_engine(entities=entities, tokens=with_context),
+        nlp_engine=_spacy_engine(entities=entities, tokens=with_context) if entities or with_context else _no_engine(),
         supported_languages=[_LANGUAGE],
         context_aware_enhancer=None if with_context else _no_context(),
     )
@@ -279,7 +284,44 @@ def _credible(entity: str, lexicon: Lexicon) -> bool:
     ) and any(map(lexicon.is_name, words))
 
 
-def _spacy_engine(*, entities: bool, tokens: bool) -> Any:
+def _no_engine() -> NlpEngine:
+    from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
+
+    class NoEngine(NlpEngine):
+        """Our rules read the text alone: a model that nobody asks for would take half a second and time for each
+        text."""
+
+        def load(self) -> None:
+            """Nothing to load."""
+
+        def is_loaded(self) -> bool:
+            return True
+
+        def process_text(self, text: str, language: str) -> NlpArtifacts:
+            no_tokens: Any = None
+            return NlpArtifacts([], no_tokens, [], [], self, language)
+
+        def process_batch(
+            self, texts: Iterable[str], language: str, *_: Any, **__: Any
+        ) -> Iterator[tuple[str, NlpArtifacts]]:
+            return ((text, self.process_text(text, language)) for text in texts)
+
+        def is_stopword(self, word: str, language: str) -> bool:
+            return False
+
+        def is_punct(self, word: str, language: str) -> bool:
+            return False
+
+        def get_supported_entities(self) -> list[str]:
+            return []
+
+        def get_supported_languages(self) -> list[str]:
+            return [_LANGUAGE]
+
+    return NoEngine()
+
+
+def _spacy_engine(*, entities: bool, tokens: bool) -> NlpEngine:
     import spacy
     from presidio_analyzer.nlp_engine import NerModelConfiguration, NlpArtifacts, SpacyNlpEngine
 

@@ -19,20 +19,22 @@ from collections.abc import Iterable
 from residency.curate.deidentify.words import words
 from residency.records import Span
 
-_CAPITAL = r"[A-ZÀ-ÖØ-Þ][^\W\d_]+(?:-[^\W\d_]+)*"
+_CAPITAL = r"[A-ZÀ-ÖØ-Þ][^\W\d_]+(?:-[^\W\d_]+){0,4}"
+# A hyphen before a capital is a link, before a small letter part of the word: one way to read it, not many.
+_LINKED = r"[A-ZÀ-ÖØ-Þ][^\W\d_]+(?:-[a-zß-öø-ÿ][^\W\d_]*){0,4}"
 _TERMS = "|".join(sorted(words("eponym_nouns") | {t.title() for t in words("eponym_titles")}, key=len, reverse=True))
 _OWNED_BY_NOBODY = "|".join(sorted(words("eponym_nouns_possessive"), key=len, reverse=True))
 _LINK = r"(?:[ -]|, ?| and | or |/)"
-_AUTHOR = rf"(?:(?:van|von|de|der|den|la|le|di) )*{_CAPITAL}"
+_AUTHOR = rf"(?:(?:van|von|de|der|den|la|le|di) ){{0,3}}{_CAPITAL}"
 _STRETCHES = tuple(
     re.compile(pattern, flags)
     for pattern, flags in (
-        (rf"\b(?:{_CAPITAL}{_LINK}){{1,7}}?(?:[a-z]+ |[A-Z] )?(?:{_TERMS})s?\b", 0),
-        (rf"\b(?:{_CAPITAL}(?:'s|')?{_LINK}){{0,3}}?{_CAPITAL}(?:'s|') (?:{_OWNED_BY_NOBODY})s?\b", 0),
+        (rf"\b(?:{_LINKED}{_LINK}){{1,9}}?(?:[a-z]+ |[A-Z] )?(?:{_TERMS})s?\b", 0),
+        (rf"\b(?:{_LINKED}(?:'s|')?{_LINK}){{0,5}}?{_LINKED}(?:'s|') (?:{_OWNED_BY_NOBODY})s?\b", 0),
         (rf"\b{_AUTHOR}(?: [A-Z]{{1,3}})?,? (?:et al\b|and (?:colleagues|co-?workers)\b)", 0),
         (rf"\b{_AUTHOR}(?:(?:, | and | & |, and ){_AUTHOR}){{0,4}}(?: et al\.?)?,? \(?(?:19|20)\d\d[a-z]?(?=[;,)])", 0),
-        (rf"^ *\[?\d{{1,3}}[.)\]] *{_AUTHOR} [A-Z]{{1,3}}(?:, *{_AUTHOR} [A-Z]{{1,3}})*[^\n]*(?:19|20)\d\d", re.M),
-        (rf"^ *{_AUTHOR} [A-Z]{{1,3}}(?:, *{_AUTHOR} [A-Z]{{1,3}})+[^\n]*(?:19|20)\d\d[;:]", re.M),
+        (rf"^ *\[?\d{{1,3}}[.)\]] *{_AUTHOR} [A-Z]{{1,3}}(?:, *{_AUTHOR} [A-Z]{{1,3}})*+[^\n]*(?:19|20)\d\d", re.M),
+        (rf"^ *{_AUTHOR} [A-Z]{{1,3}}(?:, *{_AUTHOR} [A-Z]{{1,3}})++[^\n]*(?:19|20)\d\d[;:]", re.M),
     )
 )
 

@@ -3,8 +3,8 @@
 In: documents with known identifiers, and spans found on the same texts. Out: an ``Evaluation``.
 
 Covers: characters and words (identifier or not, whatever the class: what matters to a patient is that it is gone),
-whole spans, the class given, and clinical findings that a span would alter. Does not cover: surrogates; recall is
-always measured before them, since they hide misses.
+whole spans, the class given, clinical findings that a span would alter; which identifiers were missed, by place and
+shape, without their text. Does not cover: surrogates; recall is always measured before them, since they hide misses.
 
 Rules, U being the units of a level (characters that are no blanks; words; spans):
 
@@ -24,7 +24,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -32,6 +32,7 @@ from residency.records import Span
 
 _Z = 1.959964  # two-sided 95 %
 _WORD = re.compile(r"\w+|[^\w\s]")
+_LONGEST_SHAPE = 60  # characters
 ALL = "ALL"
 
 
@@ -91,6 +92,22 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Missed:
+    """A known identifier of which characters were left, without its text. ``shape``: A and a for letters, 9 for
+    digits ("Aaaa 99"); blanks and punctuation as they are."""
+
+    record: str  # its id
+    label: str
+    start: int
+    end: int
+    left: int  # characters that were not found
+    shape: str
+
+    def plain(self) -> dict[str, Any]:
+        return {**asdict(self), "length": self.end - self.start}
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """Scores over all documents. Rows: overall first, then by number of known spans, the levels of a class together."""
 
@@ -98,6 +115,16 @@ class Evaluation:
     findings: int
     findings_altered: int
     documents: int
+    missed: tuple[Missed, ...] = ()
+
+    @property
+    def missed_shapes(self) -> dict[str, dict[str, int]]:
+        """How often identifiers of a class and shape were missed, the most frequent first."""
+        counted = Counter((missed.label, missed.shape) for missed in self.missed)
+        shapes: dict[str, dict[str, int]] = {}
+        for (label, shape), count in counted.most_common():
+            shapes.setdefault(label, {})[shape] = count
+        return shapes
 
     def row(self, label: str = ALL, level: Level = Level.CHARACTER) -> Row:
         return next(row for row in self.rows if row.label == label and row.level is level)
@@ -113,6 +140,8 @@ class Evaluation:
             "findings": self.findings,
             "findings_altered": self.findings_altered,
             "rows": [_plain_row(row) for row in self.rows],
+            "missed_shapes": self.missed_shapes,
+            "missed": [missed.plain() for missed in self.missed],
         }
 
 
@@ -150,6 +179,7 @@ class Tally:
     findings: int = 0
     findings_altered: int = 0
     documents: int = 0
+    missed: list[Missed] = field(default_factory=list)
 
     def add(self, record: Mapping[str, Any], spans: Sequence[Span]) -> None:
         """One document: its known identifiers (``phi``) and the spans that were found on its text."""
@@ -160,6 +190,7 @@ class Tally:
         self._add_units(Level.CHARACTER, known_at, found_at)
         self._add_units(Level.TOKEN, _tokens(text, known_at), _tokens(text, found_at))
         self._add_spans(text, known, found, known_at, found_at)
+        self._add_missed(record, known, found_at)
         self.documents += 1
         for finding in record.get("findings") or ():
             if finding.get("start") is not None:
@@ -176,6 +207,7 @@ class Tally:
         self.findings += other.findings
         self.findings_altered += other.findings_altered
         self.documents += other.documents
+        self.missed += other.missed
 
     def evaluation(self) -> Evaluation:
         labels = [ALL] + [label for label, _ in self.spans.most_common() if label != ALL]
@@ -185,7 +217,8 @@ class Tally:
             for label in labels
             for level in Level
         ]
-        return Evaluation(tuple(rows), self.findings, self.findings_altered, self.documents)
+        missed = tuple(sorted(self.missed, key=lambda one: (one.record, one.start, one.end, one.label)))
+        return Evaluation(tuple(rows), self.findings, self.findings_altered, self.documents, missed)
 
     def _of(self, label: str, level: Level) -> Counts:
         return self.counts.setdefault((label, level), Counts())
@@ -223,6 +256,31 @@ class Tally:
                 counts = self._of(name, Level.SPAN)
                 counts.found += 1
                 counts.right += all(place in known_at for place in _places(text, start, end))
+
+    def _add_missed(
+        self, record: Mapping[str, Any], known: Sequence[tuple[int, int, str]], found_at: Mapping[int, str]
+    ) -> None:
+        for start, end, label in known:
+            left = sum(place not in found_at for place in _places(record["text"], start, end))
+            if left:
+                shape = _shape(record["text"][start:end])
+                self.missed.append(Missed(str(record.get("id", "")), label, start, end, left, shape))
+
+
+def _shape(text: str) -> str:
+    """What ``text`` looks like, without saying it; no longer than tells."""
+    shape = "".join(map(_shape_of, text[:_LONGEST_SHAPE]))
+    return shape if len(text) <= _LONGEST_SHAPE else f"{shape}..."
+
+
+def _shape_of(character: str) -> str:
+    if character.isspace():
+        return " "
+    if character.isalpha():
+        return "A" if character.isupper() else "a"
+    if character.isascii() and not character.isalnum():
+        return character
+    return "9" if character.isnumeric() else "?"
 
 
 def _characters(text: str, spans: Iterable[tuple[int, int, str]]) -> dict[int, str]:

@@ -21,14 +21,14 @@ from residency.records import Span
 
 # A code: letters, digits, masks; at least one digit (or a mask) and four characters, perhaps in groups.
 _CODE = (
-    r"(?=[\w*/.-]*[\d*])(?=[\w*/. -]{4})(?:[A-Z]{0,3}\d{2,6}(?: \d{2,6}){1,4}(?![\w-])|"
+    r"(?=[\w*/.-]{0,40}[\d*])(?=[\w*/. -]{4})(?:[A-Z]{0,3}\d{2,6}(?: \d{2,6}){1,4}(?![\w-])|"
     r"[A-Z0-9*]+(?:[-/._][A-Z0-9*]+)*)"
 )
-_TOKEN = r"(?=[A-Z_-]*\d)[A-Z0-9_-]"
+_TOKEN = r"(?=[A-Z_-]{0,20}\d)[A-Z0-9_-]"
 _PLATE = (
     r"[A-Z]{1,3}[- ]?\d{1,4}[- ]?[A-Z]{0,3}(?!\w|[./-]\d)|\d{1,4}[- ]?[A-Z]{1,3}(?!\w)|[A-Z]{2}\d{2} ?[A-Z]{3}(?!\w)"
 )
-_SERIAL = r"(?:S/N|SN|LOT)?[ :#]*(?=[\w-]*\d)[A-Z0-9][A-Z0-9-]{4,17}"
+_SERIAL = r"(?:S/N|SN|LOT)?[ :#]*(?=[\w-]{0,20}\d)[A-Z0-9][A-Z0-9-]{4,17}"
 _NUMBER_WORD = r"(?:ref(?:erence)?|id|ids|no|nos|nr|num|numbers?|code|#|n[°º])\.?"
 _YEAR = re.compile(r"(?:19|20)\d\d")
 _FEWEST_DIGITS = 3
@@ -110,7 +110,7 @@ _FIELDS = (
     keyed(
         Id.VEHICLE_ID,
         rf"(?:license|licence|number|registration) plates?{NO}|plate {_NUMBER_WORD}",
-        r"(?=[A-Z]*\d)(?=\d*[A-Z])[A-Z0-9]{5,8}(?!\w)",
+        r"(?=[A-Z]{0,8}\d)(?=\d{0,8}[A-Z])[A-Z0-9]{5,8}(?!\w)",
     ),
     keyed(
         Id.DEVICE_ID,
@@ -124,7 +124,7 @@ _FIELDS = (
     keyed(
         Id.DEVICE_ID,
         r"(?:model|sn|serial)(?: (?:no|number|#))?\.?",
-        r"(?=[A-Z-]*\d)(?=[\d-]*[A-Z])[A-Z0-9-]{5,18}",
+        r"(?=[A-Z-]{0,20}\d)(?=[\d-]{0,20}[A-Z])[A-Z0-9-]{5,18}",
         0.86,
         accepts=_code_like,
     ),
@@ -136,7 +136,9 @@ _FIELDS = (
         accepts=_code_like,
     ),
     keyed(
-        Id.PHOTO_ID, r"(?:badge/)?photo\w*|badge|image file|picture", r"[\w-]+\.(?:jpe?g|png|gif|tiff?|heic|bmp|dcm)"
+        Id.PHOTO_ID,
+        r"(?:badge/)?photo\w*|badge|image file|picture",
+        r"[\w-]{1,80}\.(?:jpe?g|png|gif|tiff?|heic|bmp|dcm)",
     ),
     keyed(
         Id.PHOTO_ID,

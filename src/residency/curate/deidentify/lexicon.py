@@ -148,13 +148,15 @@ def load_lexicon(safe_terms: Path | None, terminology: Path | None, lemmas: Path
     male_other, female_other, surnames_other = _other_countries()
     female, male = census.female | female_other, census.male | male_other
     safe = _safe_terms(safe_terms)
-    words = _lemmas(lemmas, "verb", "adj", "adv") | _prose(terminology)
+    given, surnames = male | female, census.surnames | surnames_other
+    irregular = _irregular_verbs(lemmas) - given - surnames  # those of a name ("Kent") would make a word of it
+    words = _lemmas(lemmas, "verb", "adj", "adv") | irregular | _prose(terminology)
     # A name that is a surname far more often than a given name counts as a surname only, and the other way round.
     return Lexicon(
-        given=frozenset(male | female),
+        given=frozenset(given),
         female=frozenset(female - male - census.mostly_surnames),
         male=frozenset(male - female - census.mostly_surnames),
-        surnames=frozenset(census.surnames | surnames_other),
+        surnames=frozenset(surnames),
         words=frozenset(words),
         nouns=frozenset(_lemmas(lemmas, "noun")),
         safe=frozenset(term for term in safe if " " not in term),
@@ -269,16 +271,22 @@ def _safe_terms(path: Path | None) -> set[str]:
 def _lemmas(path: Path | None, *parts: str) -> set[str]:
     """WordNet's words of these parts of speech. Its nouns hold names of people and places and make no ordinary
     word of a name; they only tell that a word is no misspelling."""
+    return {word for part in parts for word in _lemma_table(path, "lemma_index", part)}
+
+
+def _irregular_verbs(path: Path | None) -> set[str]:
+    """Forms of verbs that no ending explains: "gave", "slept"."""
+    return {form for form in _lemma_table(path, "lemma_exc", "verb") if form.isalpha()}
+
+
+def _lemma_table(path: Path | None, table: str, part: str) -> Iterable[str]:
     if path is None or not path.is_file():
-        return set()
+        return ()
     import srsly
     from spacy.strings import get_string_id
 
-    index = srsly.msgpack_loads(path.read_bytes())["lemma_index"]
-    words: set[str] = set()
-    for part in parts:
-        words.update(index.get(get_string_id(part), ()))
-    return words
+    of_part: Iterable[str] = srsly.msgpack_loads(path.read_bytes())[table].get(get_string_id(part), ())
+    return of_part
 
 
 def _prose(path: Path | None) -> set[str]:

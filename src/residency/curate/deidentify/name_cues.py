@@ -15,7 +15,7 @@ _TITLE = (
     r"sra|mme|mlle|monsieur|madame|señora?|don|doña)\b\.?"
 )
 _RELATIVE = (
-    r"(?:(?:great|step|half|foster|god|ex|late|adoptive|birth)[- ]?)*(?:grand)?-?(?:mother|father|parents?|"
+    r"(?:(?:great|step|half|foster|god|ex|late|adoptive|birth)[- ]?){0,4}(?:grand)?-?(?:mother|father|parents?|"
     r"mum|mummy|mom|mommy|dad|daddy|(?:brother|sister|sibling|twin|son|daughter|aunt|auntie|"
     r"uncle|cousin)s?|"
     r"nephew|niece|wife|husband|partner|spouse|fianc[ée]e?|boyfriend|girlfriend|guardian|"
@@ -111,7 +111,7 @@ OTHER_SCRIPTS = re.compile(
 )
 BY_INITIALS = re.compile(
     r"(?:\b(?:by user|typed by|dictated by|transcribed by|entered by|printed by|edited "
-    r"by|initials|(?:amended|completed|checked|updated|corrected)(?:[: ]+\S+){0,4}? "
+    r"by|initials|(?:amended|completed|checked|updated|corrected)(?:[: ]+[^\s:]{1,30}){0,4}? "
     r"by)(?: user)?[ :]+|"
     r"(?:^|[\n;.])[ ]*(?:signed|--|/s/)[ ]+|\bsi\w{0,2}gn\w{1,3}[ ]+(?=\w+ \d)|^sg +|"
     r"\n *sg +|no further change\.[ ]+)(?P<v>[A-Z]{2,4})(?![\w'])",
@@ -135,7 +135,7 @@ CUES = (
     (
         "sign_off",
         re.compile(
-            r"(?:^|[\n.!] ?)(?:many |with |kind |best |warm |kindest )*(?:thanks|thank you|regards|"
+            r"(?:^|[\n.!] ?)(?:many |with |kind |best |warm |kindest ){0,4}(?:thanks|thank you|regards|"
             r"wishes|best|cheers|sincerely|yours|love|warmly|yours (?:sincerely|faithfully|truly))(?: "
             r"again)?[ ]?[,.!]*\s*\n?[ ]*",
             re.IGNORECASE,

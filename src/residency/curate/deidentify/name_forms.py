@@ -28,7 +28,7 @@ _SPECIAL = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ð": "d", "þ": "th"
 _SPELLED_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "å": "aa", "ø": "oe"})
 _LOOKALIKES = str.maketrans("013458", "oieasb")
 _SHORTEST_PART = 3
-SHORTEST_WITH_AN_ERROR = 5
+SHORTEST_WITH_AN_ERROR, _LONGEST_WITH_AN_ERROR = 5, 40  # letters; no name is longer
 _ABBREVIATIONS = words("abbreviations")
 
 
@@ -58,7 +58,7 @@ class KnownNames:
 
     def one_edit_away(self, word: str) -> bool:
         """Whether one letter more, less, other, or exchanged with its neighbor makes a known part of ``word``."""
-        if len(word) < SHORTEST_WITH_AN_ERROR:
+        if not SHORTEST_WITH_AN_ERROR <= len(word) <= _LONGEST_WITH_AN_ERROR:
             return False
         candidates = set(self.nearly.get(word, ()))
         for shorter in _less_one_letter(word):
@@ -87,7 +87,7 @@ def known_names(names: Iterable[str], lexicon: Lexicon) -> KnownNames:
     parts = {**{p: o for p, o in plurals.items() if not lexicon.is_word(p)}, **parts}
     nearly: dict[str, list[str]] = {}
     for part, ordinary in parts.items():
-        if len(part) >= SHORTEST_WITH_AN_ERROR and not ordinary:
+        if SHORTEST_WITH_AN_ERROR <= len(part) <= _LONGEST_WITH_AN_ERROR and not ordinary:
             for shorter in {part, *_less_one_letter(part)}:
                 nearly.setdefault(shorter, []).append(part)
     return KnownNames(

@@ -31,10 +31,14 @@ from residency.curate.deidentify.name_cues import (
 )
 from residency.curate.deidentify.places import is_region, is_street_word
 from residency.curate.deidentify.tokens import Words
+from residency.curate.deidentify.words import words as word_list
 from residency.records import Span
 
 _LONGEST = 5  # words in one name
+_MOST_LISTED = 40  # names behind one cue; so that a list in which every name is a cue too is not read from each
 _NUMBERED = re.compile(r"(?<![\w/-])\d{1,6}[a-zA-Z]? (?:[^\W\d_]+ ){1,3}$")
+_VERBS, _BEHIND_VERBS = word_list("verbs_behind_names"), word_list("behind_verbs")
+_CODE_FOLLOWS = re.compile(r"\s*\d{5}")
 # What people do is done by drugs and services too; what only the verb shows is not followed elsewhere.
 _SCORES = {"acts": 0.65}
 _BY_STORY = ("acts", "opens")  # cues that name nobody, so that only a likely name before them counts
@@ -119,7 +123,7 @@ def _surname_first(words: Words) -> list[Span]:
             continue
         if _is_address(words.text, match.start(), surname, given, lexicon):
             continue  # "Dunmore, Ohio"; "12 Harrow Lane, Dunmore"
-        if given_word.upper() in STATES and re.match(r"\s*\d{5}", words.text[match.end() :]):
+        if given_word.upper() in STATES and _CODE_FOLLOWS.match(words.text, match.end()):
             continue  # a town and its state
         if lexicon.never_name(given_word) or any(lexicon.never_name(w) for w in re.split("[ -]", surname)):
             continue
@@ -150,7 +154,7 @@ def _after(words: Words, position: int, name: str, kind: str) -> list[Span]:
     """The name, or the list of names, that starts at ``position``."""
     index = words.at(position)
     spans: list[Span] = []
-    while index < len(words.all):
+    while index < len(words.all) and len(spans) < _MOST_LISTED:
         between = words.text[position : words.all[index].start]
         if (not spans and between.strip(" (")) or "\n\n" in between:
             break
@@ -243,10 +247,22 @@ def _is_part(words: Words, first: int, index: int, kind: str) -> bool:
         return word.capital and _capitalized_part(words, first, index, kind)
     if lexicon.never_name(bare) and not _ambiguous_never(bare, kind, first == index):
         return False
+    if index > first and _is_verb(words, index):
+        return False
     if index == first:
         return _uncased_start(words, index, kind)
     return (lexicon.is_name(bare) and (not lexicon.is_word(bare) or _after_given(words, index))) or (
         not lexicon.is_word(bare) and not _safe(lexicon, bare) and _after_given(words, index)
+    )
+
+
+def _is_verb(words: Words, index: int) -> bool:
+    """Of "TURNER FELL AT HOME": a verb that may be a surname, before what verbs stand before."""
+    return (
+        words.all[index].text.casefold() in _VERBS
+        and len(words.all[index - 1].text) > 1
+        and words.gap(index) == " "
+        and words.all[index + 1].text.casefold() in _BEHIND_VERBS
     )
 
 

@@ -18,7 +18,7 @@ from residency.curate.deidentify.places import town_end
 from residency.curate.deidentify.words import words
 from residency.records import Span
 
-_W = r"[^\W\d_]+(?:['-][^\W\d_]+)*'?"
+_W = r"[^\W\d_]+(?:['-][^\W\d_]+){0,4}'?"
 _TOKEN = re.compile(rf"{_W}|&")
 # Kinds, longest first where one ends with another.
 _KIND = (
@@ -43,7 +43,7 @@ _BEGINS = re.compile(
     rf"?(?:{_W} ){{0,2}}?{_W}(?: health| hospital| medical center)?"
     rf"|(?:hospital|hôpital|centre hospitalier|clínica|clinique|klinikum|klinik|chu|centro|"
     rf"colegio|collège|lycée|escuela|école) (?:(?:general|universitario|universitaire|"
-    rf"de|del|la|el|le|les|du|des|san|santa|saint|sainte|am|der|d') ?)*{_W}(?: (?:de|"
+    rf"de|del|la|el|le|les|du|des|san|santa|saint|sainte|am|der|d') ?){{0,6}}{_W}(?: (?:de|"
     rf"del|la) {_W}| {_W})?"
     rf"|(?:uni(?:versitäts)?-?)?(?:klinikum|klinik|krankenhaus|spital) {_W}|(?:mercy|"
     rf"providence|kaiser|mayo|baptist|sacred heart|mount sinai) {_W}(?: {_W})?)(?!\w)",
@@ -51,7 +51,7 @@ _BEGINS = re.compile(
 )
 _SAINT = re.compile(rf"(?<!\w)(?P<v>(?:st|saint)\.? {_W}(?:'s)? (?:{_KIND}))(?!\w)", re.IGNORECASE)
 _TOWN_AFTER = re.compile(
-    rf"(?:queen|king|prince|princess|royal)\b[^,\n]*hospital, (?P<town>{_W}(?: {_W})?)", re.IGNORECASE
+    rf"(?:queen|king|prince|princess|royal)\b[^,\n]{{0,60}}hospital, (?P<town>{_W}(?: {_W})?)", re.IGNORECASE
 )
 _WORKPLACE = re.compile(
     rf"\b(?:works? (?:at|for)|employed (?:at|by)|at work at|working (?:at|for)|attends|"
@@ -224,7 +224,7 @@ def _workplaces(text: str, lexicon: Lexicon) -> list[Span]:
                 break
             if word[0].isupper():
                 end = token.end()
-        first = text[match.start("v") :].split(" ", 1)[0]
+        first = match.group("v").split(" ", 1)[0]
         if end and not lexicon.never_name(first) and first.casefold() not in _GENERIC:
             spans.append(_span(match.start("v"), end, 0.75, "announced"))
     return spans

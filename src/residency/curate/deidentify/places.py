@@ -4,8 +4,8 @@ In: a reading copy. Out: LOCATION spans, street, town and postal code each by it
 
 Covers: addresses of the United States and the United Kingdom in running text and headers; towns after words
 that say where somebody lives, comes from or moved to; the line with town and postal code under the name of a
-practice. Does not cover: towns named without such words (propagation finds those named elsewhere), landmarks,
-addresses of other countries beyond street-and-number.
+practice; code and town of the continent ("80331 München"). Does not cover: towns named without such words
+(propagation finds those named elsewhere), landmarks, addresses of other countries beyond street, code and town.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ _SUFFIX = (
     "valleys?|via|viaduct|views?|villages?|ville|vista|walks?|"
     "wall|ways?|wells?|wynd|yard"
 )
-_W = r"[^\W\d_][^\W\d_'.-]*(?:['-][^\W\d_]+)*"
-_CAPITALIZED = r"[A-ZÀ-ÖØ-Þ][^\W\d_]+(?:['-][^\W\d_]+)*"
+# Words of addresses; no more parts than names have, so that "a-a-a-..." is not read to its end from every part.
+_W = r"[^\W\d_][^\W\d_'.-]*(?:['-][^\W\d_]+){0,4}"
+_CAPITALIZED = r"[A-ZÀ-ÖØ-Þ][^\W\d_]+(?:['-][^\W\d_]+){0,4}"
 _UNIT = r"(?:,? (?:apt|apartment|suite|ste|unit|flat|room|rm|#)\.? ?#?\w{1,5})"
 _STREET = re.compile(
     rf"(?<![\w/.-])(?P<v>(?:(?:flat|studio|apartment|apt|unit|suite)\.? ?\w{{1,5}},? "
@@ -77,9 +78,9 @@ _FOREIGN_STREET = re.compile(
     rf"(?<!\w)(?P<v>(?:Calle|C/|Avenida|Avda\.?|Av\.|Plaza|Paseo|Via|Viale|Piazza|Corso|Rua|Praça|ul\.|ulica|al\.|rue|"
     rf"avenue|"
     rf"boulevard|chemin)\s+(?:(?:de|"
-    rf"del|la|du|des|les|l')\s*)*{_W}(?: {_W})?,? \d{{1,4}}(?!\w)"
+    rf"del|la|du|des|les|l')\s*){{0,4}}{_W}(?: {_W})?,? \d{{1,4}}(?!\w)"
     rf"|\d{{1,4}}(?: ?bis| ?ter)?,? (?:rue|avenue|boulevard|place|chemin|impasse)\s+(?:(?:de|du|des|la|les|l'|"
-    rf"d')\s*)*{_W}(?: {_W})?"
+    rf"d')\s*){{0,4}}{_W}(?: {_W})?"
     rf"|{_W}(?:straße|strasse|str\.|weg|allee|platz|gasse|ring|straat|laan|plein|gracht|kade|gatan|vägen|gade|vej|"
     rf"veien|katu) "
     rf"\d{{1,4}}[a-z]?)(?!\w)"
@@ -89,7 +90,7 @@ _LABELLED = re.compile(
     r"on file))?[ :]+(?P<v>[^\n,;|]{5,60})",
     re.IGNORECASE,
 )
-_TOWN_WORD = r"[^\W\d_]+(?:['-][^\W\d_]+)*"
+_TOWN_WORD = r"[^\W\d_]+(?:['-][^\W\d_]+){0,4}"
 _TOWN = rf"(?P<v>{_TOWN_WORD}(?: {_TOWN_WORD}){{0,3}})"
 _AFTER_STREET = re.compile(rf",[ ]*\n?{_TOWN}")
 _US_TAIL = re.compile(
@@ -148,6 +149,18 @@ _CANADIAN_CODE = re.compile(r"(?<![\w-])(?P<v>[ABCEGHJ-NPRSTVXY]\d[A-Z] \d[A-Z]\
 _CODE_THEN_TOWN = re.compile(
     rf",? *\n? *(?:[A-Z]{{1,2}}-)?(?P<zip>\d{{5}}|\d{{4}} [A-Z]{{2}}|\d{{2}}-\d{{3}}|\d{{4}}(?:-\d{{3}})?) {_TOWN}"
 )
+# The continent writes the code first, alone in its line, after a comma or after a word that leads to a place.
+_CODE_BEFORE_TOWN = re.compile(
+    rf"(?:^[ ]*|[,;(][ ]?|\b(?i:in|to|from|near|à|en|nach|aus|bei)[ ]|(?P<country>\b[A-Z]{{1,3}}-))"
+    rf"(?P<zip>\d{{5}}) (?P<v>{_CAPITALIZED}(?:[ -]{_CAPITALIZED}){{0,2}})(?P<ends>[ ]*(?:$|[.,;)]))?",
+    re.MULTILINE,
+)
+_CODE_WORD = r"(?:plz|postleitzahl|code postal|c[oó]digo postal|c\.?p\.?|cap)"
+_LEADS_ABROAD = re.compile(rf"(?:\b{_CODE_WORD}[\"']?[ :=|#\"'.]{{1,4}}|\b[a-z]{{1,3}}-)$", re.IGNORECASE)
+_LEADS_TO_ZIP = re.compile(
+    rf"(?:\b(?:{_STATES})\.?[ ,\n]+|\^(?:{_STATES})\^|(?i:\bzip(?:[ -]?code)?)[ :=|#\"'.]{{1,4}})$"
+)
+_TOWN_FOLLOWS = re.compile(_CAPITALIZED)
 _COUNTY_KINDS = ("County", "Parish", "Township", "Borough")
 _COUNTY = re.compile(rf"(?<![\w'])(?P<v>{_CAPITALIZED}(?: {_CAPITALIZED})? (?:{'|'.join(_COUNTY_KINDS)}))(?![\w'])")
 _LOOSE_CUE = re.compile(
@@ -199,6 +212,18 @@ def is_street_word(word: str) -> bool:
 def is_region(name: str) -> bool:
     """A state, a province or a country, which may stay."""
     return bool(re.fullmatch(_STATE_NAMES, name))
+
+
+def is_code_abroad(text: str, start: int, end: int) -> bool:
+    """Whether the five digits there are no ZIP code: behind a label of another language or a country's letters, or
+    before their town, where the United States write them behind town and state."""
+    before = max(0, start - 24)
+    if _LEADS_ABROAD.search(text, before, start):
+        return True
+    if _LEADS_TO_ZIP.search(text, before, start):
+        return False
+    alone = start == 0 or text[start - 1] == "\n"
+    return text[end : end + 1] in ((" ", "\n") if alone else (" ",)) and bool(_TOWN_FOLLOWS.match(text, end + 1))
 
 
 def town_end(text: str, start: int, end: int, lexicon: Lexicon) -> int:
@@ -257,6 +282,12 @@ def _unusual(town: str, lexicon: Lexicon) -> bool:
     ) and not is_region(town)
 
 
+def _counts(word: str, lexicon: Lexicon) -> bool:
+    """The plural of a noun ("Admissions"), which a number before it counts."""
+    folded = word.casefold()
+    return folded.endswith("s") and folded[:-1] in lexicon.nouns
+
+
 def _street_like(street: str, lexicon: Lexicon) -> bool:
     """Numbers with a unit and an ordinary word ("5 days course", "2 weeks run") are no streets."""
     words = [word for word in re.findall(_TOWN_WORD, street) if len(word) > 1]
@@ -276,7 +307,8 @@ def _tails(text: str, lexicon: Lexicon) -> list[Span]:
     """Town and postal code at the end of an address."""
     spans = []
     for match in _US_TAIL.finditer(text):
-        spans += _town(match.start("town"), match.group("town"), lexicon, 0.95, from_end=True)
+        if match.group("state").isupper() or match.group("town").islower():  # else "Wohnhaft in 80331 München"
+            spans += _town(match.start("town"), match.group("town"), lexicon, 0.95, from_end=True)
         spans.append(_span(match.start("zip"), match.end("zip"), 0.97, "zip"))
     for pattern in (_UK_CODE, _UK_CODE_ANY):
         for match in pattern.finditer(text):
@@ -289,7 +321,15 @@ def _tails(text: str, lexicon: Lexicon) -> list[Span]:
     for match in _HL7_ADDRESS.finditer(text):
         spans.append(_span(match.start("town"), match.end("town"), 0.95, "hl7_town"))
         spans.append(_span(match.start("zip"), match.end("zip"), 0.97, "zip"))
+    for match in _CODE_BEFORE_TOWN.finditer(text):
+        town = match.group("v")
+        announced = match.group("country") or match.group("ends") is not None
+        if announced and _unusual(town, lexicon) and not _counts(town, lexicon):
+            spans.append(_span(match.start("zip"), match.end("zip"), 0.86, "zip"))
+            spans += _town(match.start("v"), town, lexicon, 0.86)
     for match in _TOWN_ZIP_LINE.finditer(text):
+        if _CODE_FIELD.search(text, match.start(), match.end()):
+            continue  # "Postal code 62704"
         town = _town(match.start("v"), match.group("v"), lexicon, 0.85)
         spans += [*town, _span(match.start("zip"), match.end("zip"), 0.9, "zip")] if town else []
     return spans

@@ -30,8 +30,8 @@ _SHORTEST_CODE = 5
 _SHORTEST_INSIDE = 5  # letters of a part that is looked for inside longer tokens
 _MOST_INSIDE = 200  # parts; a book of one patient holds thousands, and most of them are clinicians
 _PERSONAL_VERBS = words("personal_verbs")
-_CUT = re.compile(r"([^\W\d_]{2,})-[ \n]\s*([^\W\d_]{2,})")
-_SPACED = re.compile(r"(?<!\w)(?:[^\W\d_] ){3,}[^\W\d_](?!\w)")
+_CUT = re.compile(r"(?<![^\W\d_])([^\W\d_]{2,})-[ \n]\s*([^\W\d_]{2,})")
+_SPACED = re.compile(r"(?<!\w)(?:[^\W\d_] ){3,40}[^\W\d_](?!\w)")
 _WITH_DIGITS = re.compile(r"(?<!\w)(?=\w*\d)(?=(?:\d?[^\W\d_]){3})[^\W_]{4,20}(?!\w)")
 _DOTTED = re.compile(r"(?<![\w.])(?:[A-Z]\.[ -]?){1,4}[A-Z]\b\.?")
 _BARE_INITIALS = re.compile(r"(?<![\w.-])[A-Z]{2,4}(?='s\b| (?:was|is|has|had|attended|attends|reports|reported|denies|"

@@ -32,7 +32,7 @@ _MOJIBAKE = re.compile(rf"\u00e2\u20ac[{_CP1252_TAIL}]|[\u00c2-\u00c5][{_CP1252_
 _SPOKEN = re.compile(r" ?\b(comma|full +stop|period|colon|new +(?:paragraph|line))\b", re.IGNORECASE)
 _SPOKEN_MARKS = {"comma": ",", "full stop": ".", "period": ".", "colon": ":", "new paragraph": "\n", "new line": "\n"}
 _DICTATED = re.compile(r"\bnew +paragraph\b|\bfull +stop\b|\bcomma\b[^\n]*\bcomma\b", re.IGNORECASE)
-_COMBINED = re.compile(r"[^\W\d_][\u0300-\u036f]+|[^\W\d_]\u00ad")
+_COMBINED = re.compile(r"[^\W\d_][\u0300-\u036f]{1,20}|[^\W\d_]\u00ad")
 _SPACES = re.compile(r"  +")
 _WIDEST_WRAP = 100  # characters; exporters wrap at 60 to 80, prose lines that nobody wrapped are longer
 

@@ -22,6 +22,7 @@ from pydantic import Field, model_validator
 from residency.curate.deidentify.detector import Detector, default_detector
 from residency.curate.deidentify.feedback import NO_FEEDBACK, Feedback, apply_feedback
 from residency.curate.deidentify.labels import Identifier
+from residency.curate.deidentify.places import is_code_abroad
 from residency.curate.deidentify.policy import Mode, PolicyField, load_policy
 from residency.curate.deidentify.surrogates import Surrogates
 from residency.curate.step import Step, Tools
@@ -163,7 +164,10 @@ class Replaced:
 
 def replace_spans(text: str, spans: Sequence[Span], surrogates: Surrogates) -> Replaced:
     """The text with ``spans`` replaced. Spans that the policy lets stay are no spans of the new text."""
-    replacements = tuple(surrogates.replace(span.label, text[span.start : span.end]) for span in spans)
+    replacements = tuple(
+        surrogates.replace(span.label, text[span.start : span.end], abroad=is_code_abroad(text, span.start, span.end))
+        for span in spans
+    )
     changed = [(s, new) for s, new in zip(spans, replacements, strict=True) if new != text[s.start : s.end]]
     result, offsets = apply_edits(text, [Edit(span.start, span.end, new) for span, new in changed])
     moved: list[Span] = []

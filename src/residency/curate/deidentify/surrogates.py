@@ -3,7 +3,7 @@
 In: an identifier's text and class, the patient, the project key. Out: what is written in its place.
 
 Covers: every class; the form (case, digits, separators), the gender of given names, the parts of a name (so
-that "Turner, Hope", "Mrs. Turner" and "hope.turner@..." stay one person), intervals between dates. A
+that "Turner, Hope", "Mrs. Turner", "H.T." and "hope.turner@..." stay one person), intervals between dates. A
 surrogate is drawn with HMAC-SHA256 of key, patient and the identifier's normal form, so it depends on nothing
 else: not on the order of documents, nor on other patients, and without the key it cannot be linked. Does not
 cover: nicknames and misspellings (they get surrogates of their own); a place of birth agreeing with a postal
@@ -97,6 +97,7 @@ class Surrogates:
     _invented: InventedNames = field(init=False)
     _real_names: frozenset[str] = field(init=False)
     _given_by_surname: dict[str, set[str]] = field(init=False)
+    _names_of_initials: dict[str, set[tuple[str, ...]]] = field(init=False)
     _day_first: bool = field(init=False)
     _latest_year: int = field(init=False)
 
@@ -107,6 +108,7 @@ class Surrogates:
         parts = [[_plain(word) for word in _WORD.findall(name)] for name in names]
         self._real_names = frozenset(part for name in parts for part in name)
         self._given_by_surname = _given_names(parts)
+        self._names_of_initials = _by_initials(names)
         told = prefers_day_first(dates)
         self._day_first = told if told is not None else any(re.match(r"\d{1,2}\.\d", text) for text in dates)
         years = [
@@ -114,13 +116,14 @@ class Surrogates:
         ]
         self._latest_year = max(years, default=2000)
 
-    def replace(self, label: str, text: str) -> str:
-        """What is written in place of ``text``; never ``text`` itself, unless the policy lets it stay."""
+    def replace(self, label: str, text: str, *, abroad: bool = False) -> str:
+        """What is written in place of ``text``; never ``text`` itself, unless the policy lets it stay. ``abroad``: a
+        postal code that is no ZIP code, of which no digit may stay under the rule for ZIP codes."""
         if self._stays(label, text):
             return text
         if self.mode is Mode.TAG:
             return f"[{label}]"
-        general = self._general(label, text)
+        general = self._general(label, text, abroad=abroad)
         if general is not None:
             return general
         if self.mode is Mode.GENERALIZE or (self.rules.codes is CodeRule.TAG and label in _CODES):
@@ -134,7 +137,7 @@ class Surrogates:
             return self.rules.ages_over_89
         return label == Id.LOCATION and self.rules.places is PlaceRule.KEEP and _is_town_or_postcode(text)
 
-    def _general(self, label: str, text: str) -> str | None:
+    def _general(self, label: str, text: str, *, abroad: bool) -> str | None:
         """The form that a rule prescribes; None where the rule leaves it to the mode."""
         if label == Id.AGE_OVER_89:
             return "90+"
@@ -143,7 +146,7 @@ class Surrogates:
         if label == Id.DATE and not self.rules.ages_over_89 and self._shows_great_age(text):
             return f"[{Id.DATE}]"
         zip3 = self.rules.places is PlaceRule.ZIP3 or self.mode is Mode.GENERALIZE
-        if label == Id.LOCATION and zip3 and re.fullmatch(r"\d{5}(?:-\d{4})?", text.strip()):
+        if label == Id.LOCATION and zip3 and not abroad and re.fullmatch(r"\d{5}(?:-\d{4})?", text.strip()):
             return general_zip(text.strip())
         return None
 
@@ -176,7 +179,7 @@ class Surrogates:
         if (words and all(len(word) == 1 for word in words)) or (
             len(words) == 1 and words[0].isupper() and len(words[0]) <= 3 and not self.lexicon.is_name(words[0])
         ):
-            return self._letters(text, Id.NAME)
+            return self._initials_alone(text, words)
         surname = next((_plain(w) for w in reversed(words) if len(w) > 1 and _plain(w) in self._given_by_surname), "")
         return _WORD.sub(lambda match: self._name_word(match.group(), surname), text)
 
@@ -198,6 +201,15 @@ class Surrogates:
         if len(full) == 1:
             return self.name_part(full.pop())[0]
         return self._other_letter(letter.upper(), self._stream("initial", letter.casefold() + surname)[0])
+
+    def _initials_alone(self, text: str, words: Sequence[str]) -> str:
+        """The initials of the surrogate of the one name that they can stand for; else letters of their own."""
+        names = self._names_of_initials.get("".join(map(_plain, words)), set())
+        name = next(iter(names)) if len(names) == 1 else ()
+        if len(name) != sum(map(str.isalpha, text)):
+            return self._letters(text, Id.NAME)
+        letters = iter([self.name_part(part)[0] for part in name])
+        return "".join(like_case(ch, next(letters)) if ch.isalpha() else ch for ch in text)
 
     def _choose(self, pool: Sequence[str], kind: str, plain: str) -> str:
         """The first drawn candidate that is nobody's real name here."""
@@ -350,6 +362,19 @@ def _given_names(names: Iterable[Sequence[str]]) -> dict[str, set[str]]:
         for part in full:
             beside.setdefault(part, set()).update(other for other in full if other != part)
     return beside
+
+
+def _by_initials(names: Iterable[str]) -> dict[str, set[tuple[str, ...]]]:
+    """Under the initials of full names, and of their first and last part alone, the parts that they stand for."""
+    initials: dict[str, set[tuple[str, ...]]] = {}
+    for name in names:
+        surname, comma, given = name.partition(",")
+        words = _WORD.findall(f"{given} {surname}" if comma else name)
+        parts = tuple(plain for word in words if len(plain := _plain(word)) > 1)
+        if len(parts) > 1:
+            for standing in {parts, (parts[0], parts[-1])}:
+                initials.setdefault("".join(part[0] for part in standing), set()).add(standing)
+    return initials
 
 
 def _is_town_or_postcode(text: str) -> bool:

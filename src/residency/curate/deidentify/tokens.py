@@ -75,17 +75,13 @@ class Words:
 def _words(text: str) -> list[Word]:
     words: list[Word] = []
     offset = 0
-    mostly_lower = sum(map(str.isupper, text)) * 250 < sum(map(str.isalpha, text))
+    capitals, letters = sum(map(str.isupper, text)), sum(map(str.isalpha, text))
+    mostly_lower, mostly_upper = capitals * 250 < letters, capitals * 10 > 6 * max(1, letters)
     for line in text.split("\n"):
         found = list(_WORD.finditer(line))
         long = [m.group() for m in found if len(m.group()) > 1]
         upper = sum(w.isupper() for w in long)
-        cased = not mostly_lower and (upper * 10 < len(long) * 8 or (len(long) < 3 and not _mostly_upper(text)))
+        cased = not mostly_lower and (upper * 10 < len(long) * 8 or (len(long) < 3 and not mostly_upper))
         words.extend(Word(offset + m.start(), offset + m.end(), m.group(), cased) for m in found)
         offset += len(line) + 1
     return words
-
-
-def _mostly_upper(text: str) -> bool:
-    upper = sum(map(str.isupper, text))
-    return upper * 10 > 6 * max(1, sum(map(str.isalpha, text)))
