@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from residency.curate.ingest import count_files
+from residency.curate.knowledge import read_knowledge
 from residency.curate.labels import read_labels
 from residency.errors import ProjectError, ResidencyError
 from residency.packs import load_pack, pack_names
@@ -100,6 +101,9 @@ def _check_parts(project: Project) -> Iterator[Checked]:
     yield _try("labels", lambda: read_labels(settings.labels, project.root), lambda rows: f"{len(rows)} labeled")[1]
     yield _try("answers", lambda: _all_well(project), lambda _: "every task has its column; findings can be read")[1]
     yield _try("documents", lambda: _read_all(project), lambda n: f"{n[0]} read, {n[1]} files or rows give no text")[1]
+    for known in settings.knowledge:
+        look = partial(read_knowledge, known, project.root)
+        yield _try(f"knowledge {known.path}", look, lambda table: f"{len(table.facts)} lines")[1]
     for task in settings.tasks:
         yield _try(f"prompt of {task.name}", partial(project.prompt, task), lambda prompt: prompt.path.name)[1]
         if task.name in settings.evaluate.own:

@@ -404,7 +404,7 @@ def split(iteration: Iteration) -> None:
     iteration.split_of = {a.patient: a.split for a in outcome.read("assignments", Assignment)}
     sizes = Counter(iteration.split_of.values())
     dealt = ", ".join(f"{sizes[side]} {side}" for side in Split)
-    iteration.progress.end(f"{dealt}; {outcome.hash('assignments')[:12]}", reused=outcome.reused)
+    iteration.progress.end(f"patients: {dealt}; {outcome.hash('assignments')[:12]}", reused=outcome.reused)
     decontaminate(iteration)
     doubt_labels(iteration)
     iteration.labels = {task.name: label_set(documents, task, iteration.split_of) for task in settings.tasks}

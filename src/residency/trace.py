@@ -8,13 +8,13 @@ closest to it. Does not cover: proof of influence; "closest" means the same gold
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from residency.errors import ProjectError
-from residency.intake import RAW, raw_document
+from residency.intake import RAW, raw_document, raw_documents_of
 from residency.project import Project
 from residency.records import Document, Dropped, Example, Prediction, Source, Split
 from residency.story import Iteration, questions, recall
@@ -56,9 +56,12 @@ def trace_record(root: Path, record: str) -> Trace:
     examples = {e.id: e for task in project.settings.tasks for e in questions(iteration, task, *Split)}
     example = examples.get(predictions[0].example if predictions else record)
     wanted = example.parents[0] if example else record
-    document = next((d for d in iteration.documents if wanted in (d.id, d.key, *d.parents)), None)
+    document = _called(iteration, {wanted})
     if document is None:
-        raise _unknown(iteration, record)
+        names = {record, *_hidden_ids(project, record)}
+        document = _called(iteration, names)
+        if document is None:
+            raise _unknown(iteration, record, names)
     return Trace(
         asked=record,
         document=document,
@@ -78,11 +81,21 @@ def _source(project: Project, document: Document) -> Source:
     return raw_document(project.vault, raw).source if raw in set(project.vault.ids(RAW)) else document.source
 
 
-def _unknown(iteration: Iteration, record: str) -> ProjectError:
+def _called(iteration: Iteration, names: Collection[str]) -> Document | None:
+    return next((d for d in iteration.documents if not {d.id, d.key, *d.parents}.isdisjoint(names)), None)
+
+
+def _hidden_ids(project: Project, report: str) -> Iterator[str]:
+    """The ids by which reports of this name go because the name tells who the patient is: only the vault knows it."""
+    for patient in project.vault.patients(RAW):
+        yield from (raw.id for raw in raw_documents_of(project.vault, patient) if raw.key == report)
+
+
+def _unknown(iteration: Iteration, record: str, names: Collection[str]) -> ProjectError:
     for step in iteration.project.settings.curate:
         if step.step in iteration.runs:
             for dropped in iteration.runs[step.step].read("dropped", Dropped):
-                if record in (dropped.id, dropped.key):
+                if not {dropped.id, dropped.key}.isdisjoint(names):
                     detail = f" ({dropped.detail})" if dropped.detail else ""
                     return ProjectError(
                         f"{dropped.key}, {dropped.source.path}: dropped by {dropped.step}: {dropped.reason}{detail}.",

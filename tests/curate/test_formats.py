@@ -191,6 +191,17 @@ def test_any_text_comes_back_from_any_table(tmp_path_factory, notes):
         assert texts(read_bytes(folder, "a.jsonl", lines.encode())) == expected
 
 
+@pytest.mark.parametrize("row", [{"id": 1, "text": ["a", "b"]}, {"id": 1, "text": {"a": 1}}, {"id": [1], "text": "a"}])
+def test_a_nested_cell_is_no_text(tmp_path, row):
+    parts = read_bytes(tmp_path, "a.jsonl", "\n".join(map(json.dumps, [row, {"id": 2, "text": "fine"}])).encode())
+    assert (reasons(parts), texts(parts)) == (["broken_row"], ["fine"])
+
+
+def test_common_names_of_columns_may_have_blanks(tmp_path):
+    [part] = read_bytes(tmp_path, "a.csv", b"Report ID,Author,Report Text\n7,B,fine\n")
+    assert (part.key, part.text) == ("7", "fine")
+
+
 def test_rows_bring_their_ids_and_places(tmp_path):
     parts = read_bytes(tmp_path, "a.csv", b"id;text\n7;ataxia\n8;\n;tremor\n")
     assert [(p.key, p.locator) for p in parts] == [("7", "row 1"), ("8", "row 2"), ("", "row 3")]

@@ -51,6 +51,15 @@ def test_letter_case_decides_where_two_units_differ_in_it():
     assert written("3 mm and 3 mM and 3 MM", units) == "3 mm and 3 mmol/L and 3 MM"
 
 
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("1,000 mg", 1000), ("12,500.5 mg", 12500.5), ("1,000,000 mg", 1e6), ("2,1 mg", 2.1), ("0,125 mg", 0.125)],
+)
+def test_a_comma_before_three_digits_divides_thousands(text, number):
+    [quantity] = NEUROLOGY.find(text)
+    assert quantity.number == number and text[: quantity.unit_start].strip() == text.split()[0]
+
+
 def test_equal_amounts_are_equal_in_the_base_unit():
     first, second = NEUROLOGY.find("0.5 g or 500 mg")
     assert first.in_base == pytest.approx(second.in_base) and first.unit.base == second.unit.base

@@ -225,6 +225,13 @@ def test_check_finds_what_a_run_would_refuse(make_project):
     assert set(found) == {"answers", "documents", "prompt of summary"}
 
 
+def test_check_reads_the_tables_of_knowledge(make_project):
+    root = make_project(knowledge=[{"path": "known.tsv"}])
+    (root / "known.tsv").write_text("disease_name\thpo_id\tqualifier\treference\nA\tHP:1\n")
+    [found] = [one for one in check_project(root) if one.problems]
+    assert found.title == "knowledge known.tsv" and "line 2 has 2 cells" in found.problems[0]
+
+
 def test_init_makes_a_project_that_says_what_is_missing_and_never_overwrites(tmp_path):
     made = new_project(tmp_path / "mine")
     assert not made.existed and (made.folder / "residency.yaml").is_file()

@@ -33,6 +33,7 @@ from residency.review import (
 )
 from residency.run.progress import Silent
 from residency.story import run_project
+from residency.trace import trace_record
 
 SECRETS = [b"Vandermolen", b"vandermolen", b"Quentin", *(b"55%05d" % number for number in range(40))]
 
@@ -470,3 +471,12 @@ def test_a_report_whose_name_tells_the_patient_goes_by_its_id(make_project) -> N
     assert "Vandermolen" not in hidden.source.place and len(iteration.documents) == 40
     result = CliRunner().invoke(app, ["why", hidden.id, "-p", str(root)])
     assert "inbox/Vandermolen_Quentin-5500003.txt" in result.output  # for whoever has the key
+    assert CliRunner().invoke(app, ["why", "Vandermolen_Quentin-5500003", "-p", str(root)]).output == result.output
+
+
+def test_a_dropped_report_whose_name_is_hidden_is_found_by_its_name(make_project) -> None:
+    root = make_project()
+    (root / "inbox" / "note_77.txt").write_text("Dictated but not read.")  # without a label, it is its own patient
+    run_project(root, Silent(), until="split")
+    with pytest.raises(ProjectError, match="dropped by cleanse: too_short"):
+        trace_record(root, "note_77")

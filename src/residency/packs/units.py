@@ -3,8 +3,9 @@
 In: a pack's table of units, a text. Out: the text's ``Quantity`` places: a number followed by a unit.
 
 Covers: one or two spellings of everything in the table, the longest first; letter case where it does not matter
-("MG", "mg"; but "mM" is no "mm"). Does not cover: numbers in words; units that the table does not have, whole or as a
-part ("mg/h" is not read as "mg"); converting what is written: a person who checks a dose wants to see the dose.
+("MG", "mg"; but "mM" is no "mm"); thousands and decimal commas ("1,000", "2,1"). Does not cover: numbers in words;
+units that the table does not have, whole or as a part ("mg/h" is not read as "mg"); converting what is written: a
+person who checks a dose wants to see the dose.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from residency.errors import ProjectError
 from residency.packs import Pack
 
 COLUMNS = ("written", "standard", "base", "factor")  # of the table
-_NUMBER = r"(?<![\w.,])(?P<number>\d{1,7}(?:[.,]\d{1,6})?)(?P<blank>[ \u00a0]{0,2})"
+_THOUSANDS = r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d{1,6})?"  # English: "1,000 mg" is a gram, not a milligram
+_NUMBER = rf"(?<![\w.,])(?P<number>{_THOUSANDS}|\d{{1,7}}(?:[.,]\d{{1,6}})?)(?P<blank>[ \u00a0]{{0,2}})"
 _LAST = r"(?![\w/%^µμ°]|-\w)"  # a longer word or unit begins here: nothing is read
 
 
@@ -63,8 +65,12 @@ class Units:
         for match in self._pattern.finditer(text) if self._pattern else ():
             unit = self._exact.get(match["unit"]) or self._folded.get(match["unit"].casefold())
             if unit is not None:
-                number = float(match["number"].replace(",", "."))
-                yield Quantity(match.start("number"), match.start("unit"), match.end(), number, unit)
+                yield Quantity(match.start("number"), match.start("unit"), match.end(), _number(match["number"]), unit)
+
+
+def _number(written: str) -> float:
+    thousands = re.fullmatch(_THOUSANDS, written)
+    return float(written.replace(",", "" if thousands else "."))
 
 
 def _folded(units: Mapping[str, Unit]) -> dict[str, Unit]:

@@ -3,7 +3,8 @@
 In: a table with a column of ids and a column of texts. Out: one part a row; rows are read one at a time.
 
 Covers: comma, semicolon, tab and bar as delimiter, quoted cells with line breaks, any column order, ids that are
-numbers. Does not cover: tables without a header; nested text fields of jsonl.
+numbers, names of columns with blanks ("Report ID"). Does not cover: tables without a header; nested fields of jsonl:
+such a row is dropped.
 
 Cells are read strictly (RFC 4180): a lenient reader turns one broken quote into rows of shifted cells that
 look like documents. After a broken quote nobody can tell where the next row begins, so the reader stops there
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TextIO
 
 from residency.curate.formats.lines import objects
@@ -28,27 +29,38 @@ _NAME = re.compile(r"[^\W\d][\w.#/()\[\]:-]{0,39}(?: [\w.#/()\[\]:-]{1,40}){0,2}
 
 
 Row = dict[str, str]
+Cells = Mapping[str, object]  # of a row, as the file holds them
 
 
 def read_table(file: SourceFile) -> Reading:
     """One part a row; a row that cannot be read is dropped alone."""
     columns: tuple[str, str] | None = None
     number = 0
-    for number, row in enumerate(rows_of(file), 1):
+    for number, row in enumerate(_rows(file), 1):
         if isinstance(row, Unreadable):
             yield row
+            continue
+        columns = columns or choose_columns(file, list(row))
+        key, text = (row.get(column) for column in columns)
+        if isinstance(key, (dict, list)) or isinstance(text, (dict, list)):
+            detail = "a cell is neither text nor a number"
+            yield Unreadable(reason="broken_row", detail=detail, locator=f"row {number}")
         else:
-            columns = columns or choose_columns(file, list(row))
-            yield part_of(row.get(columns[0], ""), row.get(columns[1], ""), f"row {number}")
+            yield part_of(as_text(key), as_text(text), f"row {number}")
     if not number:
         yield Unreadable(reason="no_rows")
 
 
 def rows_of(file: SourceFile) -> Iterator[Row | Unreadable]:
-    """The rows of a table, one at a time; what is no row is an ``Unreadable`` in its place."""
+    """The rows of a table, one at a time, with cells as text; what is no row is an ``Unreadable`` in its place."""
+    for row in _rows(file):
+        yield row if isinstance(row, Unreadable) else {name: as_text(value) for name, value in row.items()}
+
+
+def _rows(file: SourceFile) -> Iterator[Cells | Unreadable]:
     with file.open_text() as stream:
         if is_jsonl(file):
-            yield from _jsonl_rows(stream, file.settings.max_bytes)
+            yield from (row for _, row in objects(stream, file.settings.max_bytes))
         else:
             yield from _DelimitedRows(stream, file.settings.max_bytes)
 
@@ -58,8 +70,8 @@ def columns_of(file: SourceFile) -> list[str]:
     with file.open_text() as stream:
         if not is_jsonl(file):
             return _DelimitedRows(stream, file.settings.max_bytes).header
-        rows = _jsonl_rows(stream, file.settings.max_bytes)
-        return list(next((row for row in rows if not isinstance(row, Unreadable)), ()))
+        rows = objects(stream, file.settings.max_bytes)
+        return list(next((row for _, row in rows if not isinstance(row, Unreadable)), ()))
 
 
 def is_jsonl(file: SourceFile) -> bool:
@@ -101,11 +113,6 @@ class _DelimitedRows:
         return Unreadable(reason="broken_row", detail=detail, locator=locator)
 
 
-def _jsonl_rows(stream: TextIO, limit: int) -> Iterator[Row | Unreadable]:
-    for _, row in objects(stream, limit):
-        yield row if isinstance(row, Unreadable) else {name: as_text(value) for name, value in row.items()}
-
-
 def choose_columns(file: SourceFile, columns: Sequence[str]) -> tuple[str, str]:
     """The id column and the text column: as set, else by their common names. ProjectError where one is missing."""
     text = _choose("text_column", file, columns, TEXT_COLUMNS, taken=file.settings.id_column)
@@ -142,7 +149,7 @@ def _shown(columns: Sequence[str]) -> str:
 
 def _by_name(columns: Sequence[str], names: Sequence[str], taken: str | None) -> str | None:
     """The column whose name comes first among the common ``names``."""
-    named = {column.casefold(): column for column in columns if column != taken}
+    named = {"_".join(column.casefold().split()): column for column in columns if column != taken}
     return next((named[name] for name in names if name in named), None)
 
 
