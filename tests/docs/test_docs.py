@@ -30,7 +30,7 @@ def test_files_and_commands_that_a_page_names_exist(page):
     text = page.read_text()
     for link in re.findall(r"\]\(([^)#:]+)\)", text):
         assert (page.parent / link).exists(), link
-    for path in re.findall(r"`((?:src|docs|tests|bench|scripts)/[\w./-]+)`", text):
+    for path in re.findall(r"`((?:src|docs|tests|bench|scripts|examples)/[\w./-]+)`", text):
         assert (ROOT / path).exists(), path
     for path in re.findall(r"`((?:curate|tune|evaluate|models|store|packs|run)/[\w./]*)`", text):
         assert (ROOT / "src" / "residency" / path).exists(), path

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from residency.errors import ModelError
-from residency.models.base import Base, Precision, identify, load_base, resolve
+from residency.models.base import Base, Precision, identify, load_base, load_reading, resolve
 
 Damage = Callable[[Path], None]
 
@@ -143,3 +143,15 @@ def test_auto_follows_the_processor(able: dict[str, bool], expected: str, monkey
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
     assert resolve(Precision.AUTO, "cpu") == expected
     assert resolve(Precision.FP32, "cpu") is Precision.FP32
+
+
+def test_weights_that_memory_cannot_hold_are_refused_before_they_are_read(tiny_folder, monkeypatch) -> None:
+    monkeypatch.setattr("residency.models.base.available_bytes", lambda device: 10_000)
+    monkeypatch.setattr("residency.models.base._read_weights", lambda *given: pytest.fail("the weights were read"))
+    with pytest.raises(ModelError, match=r"the weights take \d.* as fp32, and 10.0 kB of memory are free"):
+        load_base(str(tiny_folder), precision=Precision.FP32, template_name="chatml", device="cpu")
+
+
+def test_reading_needs_a_template_as_well(tiny_folder) -> None:
+    with pytest.raises(ModelError, match="its chat template has to be named"):
+        load_reading(str(tiny_folder))

@@ -166,8 +166,8 @@ def test_a_binary_file_named_txt_is_dropped_with_a_reason_and_the_rest_goes_on(m
 
 
 def test_a_report_of_a_hundred_thousand_words_is_answered_as_too_long_and_counts_as_wrong(make_project):
-    root = make_project(recipe={"epochs": 1, "rank": 2, "targets": ["q_proj", "v_proj"], "max_tokens": 400,
-                                "most_truncated": 1})  # fmt: skip
+    recipe = {"epochs": 1, "rank": 2, "targets": ["q_proj"], "max_tokens": 400, "most_truncated": 0.5}
+    root = make_project(recipe=recipe)
     (root / "prompts" / "summary.jinja").write_text("summary?\n{{ document.text }}\n")
     for number in range(0, 40, 2):
         path = root / "inbox" / f"letter_{number:02}.txt"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,21 +13,19 @@ import torch
 
 from residency.errors import TrainingError
 from residency.models import memory
-from residency.tune.forecast import Forecast, forecast, refuse_without_room
+from residency.tune.forecast import Room, measure_room, measure_seconds, refuse_without_room
 from residency.tune.lora import Recipe
 from residency.tune.render import Sample
 
 GIB = 2**30
-FOUND = Forecast(
-    seconds=10, bytes_needed=10 * GIB, bytes_free=GIB, bytes_a_token=2**20, largest=8192, longest=300
-)  # fmt: skip
+FOUND = Room(bytes_needed=10 * GIB, bytes_free=GIB, bytes_a_token=2**20, largest=8192, longest=300)
 
 
 def sample(length: int) -> Sample:
     return Sample("e", "t", tuple(range(length)), length - 5, 1.0)
 
 
-def test_time_and_memory_grow_with_the_samples_and_the_epochs() -> None:
+def test_memory_grows_with_the_tokens_that_are_held_at_once() -> None:
     seen: list[int] = []
 
     def learn(samples) -> None:
@@ -34,16 +33,22 @@ def test_time_and_memory_grow_with_the_samples_and_the_epochs() -> None:
         seen.append(len(held))
         del held
 
-    samples = [sample(100)] * 50
-    recipe = Recipe(epochs=2, micro_tokens=1000, batch_size=8)
-    found = forecast(learn, samples, samples[:10], recipe, trained=0, device=torch.device("cpu"))
-    assert seen == [600, 600]  # a few hundred tokens, whatever the run's size
+    recipe = Recipe(micro_tokens=1000, batch_size=8)
+    found = measure_room(learn, [sample(100)] * 50, [sample(9)], recipe, trained=0, device=torch.device("cpu"))
+    assert seen == [600]  # a few hundred tokens, whatever the run's size
     assert found.largest == 800 and found.longest == 100  # a batch of eight is smaller than a part may be
     if found.bytes_needed is not None:  # the system says what a step took
         assert 0.9 < found.bytes_a_token / (256 * 1024) < 1.1
         assert 0.8 < found.bytes_needed / (800 * 256 * 1024) < 1.3
-    longer = forecast(learn, samples * 10, samples, recipe, trained=10**6, device=torch.device("cpu"))
-    assert longer.seconds > 3 * found.seconds
+
+
+def test_time_grows_with_the_samples_and_the_epochs() -> None:
+    def seconds(count: int, checked: int, epochs: float) -> float:
+        of = [[sample(100)] * n for n in (4, count, checked)]
+        return measure_seconds(lambda samples: time.sleep(0.04), *of, epochs=epochs)
+
+    assert 0.1 < seconds(10, 0, 1) < 0.3  # 0.1 s by rule
+    assert 1.0 < seconds(40, 30, 2) < 2.5  # 1.0 s by rule: a validation takes a third
 
 
 @pytest.mark.parametrize(
@@ -77,8 +82,8 @@ def test_the_proposed_part_would_fit() -> None:
 def test_where_the_system_says_nothing_nothing_is_refused(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setattr(memory, "PROCESS", tmp_path / "no-proc")
     ran: list[int] = []
-    found = forecast(ran.append, [sample(20)], [], Recipe(), trained=1, device=torch.device("cpu"))
-    assert found.bytes_needed is None and len(ran) == 2
+    found = measure_room(ran.append, [sample(20)], [], Recipe(), trained=1, device=torch.device("cpu"))
+    assert found.bytes_needed is None and len(ran) == 1
     refuse_without_room(found, Recipe())
 
 

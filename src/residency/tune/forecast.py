@@ -1,13 +1,14 @@
-"""What a run will take: memory and time, from one small measured step.
+"""What a run will take: memory and time, from small measured steps.
 
-In: the step, the samples, the recipe. Out: a ``Forecast``; TrainingError where the memory will not do.
+In: the step, the samples, the recipe. Out: a ``Room`` and seconds; TrainingError where the memory will not do.
 
 Covers: the memory of the largest part of a batch, of the optimizer and of the best state; the time of all steps and
 validations. Does not cover: other processes that come later; what is saved from the second epoch on when what the lower
 blocks compute is kept: the time is that of an epoch without.
 
-The measured step looks at a few hundred tokens, and what it took is taken times the tokens of the largest part. That
-holds while memory grows with the tokens, which it does with attention that never holds all scores at once.
+Memory is measured first, on a few hundred tokens, and taken times the tokens of the largest part. That holds while
+memory grows with the tokens, which it does with attention that never holds all scores at once. Only then is one whole
+batch timed: how many tokens its samples share is part of how long a step takes.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from residency.tune.render import Sample
 if TYPE_CHECKING:
     import torch
 
-MEASURED = 512  # tokens of the measured step, about; chosen by us, 2026-11: enough to be no rounding, and soon over
+MEASURED = 512  # tokens on which memory is measured, about; chosen by us, 2026-11: enough to be no rounding
 FORWARD = 1 / 3  # of a step's time goes into the forward pass, which is all of a validation; a usual rule of thumb
 MARGIN = 1.15  # what memory a part may take beyond the measured one in proportion; chosen by us, 2026-11
 LEAST = 128  # tokens; a report that is cut shorter says too little to propose it; chosen by us, 2026-11
@@ -36,10 +37,9 @@ STATE = 16  # bytes a trained parameter: gradient, two moments of AdamW and the 
 
 
 @dataclass(frozen=True, slots=True)
-class Forecast:
-    """What a run will take. ``bytes_needed`` is None where the system does not say what a step took."""
+class Room:
+    """The memory that a run takes. ``bytes_needed`` is None where the system does not say what a step took."""
 
-    seconds: float
     bytes_needed: int | None  # beyond what the process holds now
     bytes_free: int
     bytes_a_token: float
@@ -47,12 +47,11 @@ class Forecast:
     longest: int  # tokens of the longest sample
 
     def __str__(self) -> str:
-        memory = "" if self.bytes_needed is None else f" and {decimal(self.bytes_needed)} more memory"
-        time_taken = timedelta(seconds=round(self.seconds))
-        return f"about {time_taken} (h:min:s){memory}; {decimal(self.bytes_free)} are free"
+        needed = "" if self.bytes_needed is None else f"{decimal(self.bytes_needed)} more memory; "
+        return f"{needed}{decimal(self.bytes_free)} are free"
 
 
-def forecast(
+def measure_room(
     learn: Callable[[Sequence[Sample]], object],
     samples: Sequence[Sample],
     checked: Sequence[Sample],
@@ -60,24 +59,20 @@ def forecast(
     *,
     trained: int,
     device: torch.device,
-) -> Forecast:
-    """Runs ``learn`` on a few samples, twice: the first time shows memory, the second, on others, time.
+) -> Room:
+    """Runs ``learn`` on a few samples.
 
     ``learn`` computes loss and gradient; the gradient is the caller's to throw away. ``trained`` counts parameters.
     """
-    warm, timed = _few(samples), _few(samples[::-1])
-    taken = growth(lambda: learn(warm), device)
-    began = time.perf_counter()
-    learn(timed)
-    seconds_a_token = (time.perf_counter() - began) / _tokens(timed)
+    few = _few(samples)
+    taken = growth(lambda: learn(few), device)
     return_free_memory()
-    bytes_a_token = (taken or 0) / _tokens(warm)
+    bytes_a_token = (taken or 0) / _tokens(few)
     longest = max(len(sample.ids) for sample in (*samples, *checked))
     # A part holds at most micro_tokens, or one sample where that is longer; and no more than a batch has.
     most = max(min(recipe.micro_tokens, recipe.batch_size * longest), longest)
     needed = None if taken is None else int(bytes_a_token * most * MARGIN) + STATE * trained
-    return Forecast(
-        seconds=seconds_a_token * recipe.epochs * (_tokens(samples) + FORWARD * _tokens(checked)),
+    return Room(
         bytes_needed=needed,
         bytes_free=available_bytes(device),
         bytes_a_token=bytes_a_token,
@@ -86,7 +81,28 @@ def forecast(
     )
 
 
-def refuse_without_room(found: Forecast, recipe: Recipe) -> None:
+def measure_seconds(
+    learn: Callable[[Sequence[Sample]], object],
+    batch: Sequence[Sample],
+    samples: Sequence[Sample],
+    checked: Sequence[Sample],
+    *,
+    epochs: float,
+) -> float:
+    """Runs ``learn`` on one batch, and says how long ``epochs`` of all samples and validations will take."""
+    began = time.perf_counter()
+    learn(batch)
+    seconds_a_token = (time.perf_counter() - began) / _tokens(batch)
+    return_free_memory()
+    return seconds_a_token * epochs * (_tokens(samples) + FORWARD * _tokens(checked))
+
+
+def in_words(seconds: float, room: Room) -> str:
+    """The forecast as a line."""
+    return f"forecast: about {timedelta(seconds=round(seconds))} (h:min:s), {room}"
+
+
+def refuse_without_room(found: Room, recipe: Recipe) -> None:
     """TrainingError where the run would end for want of memory, with a setting that would do."""
     if found.bytes_needed is None or found.bytes_needed <= found.bytes_free:
         return

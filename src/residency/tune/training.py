@@ -36,7 +36,7 @@ from residency.records import Example
 from residency.settings import fingerprint
 from residency.tune.adapter import Adapter, AdapterCard, CurvePoint, save_adapter
 from residency.tune.checkpoint import State, read_checkpoint, write_checkpoint
-from residency.tune.forecast import forecast, refuse_without_room
+from residency.tune.forecast import in_words, measure_room, measure_seconds, refuse_without_room
 from residency.tune.lora import (
     ChosenBy,
     Recipe,
@@ -162,16 +162,22 @@ class _Run:
         return adapter
 
     def _forecast(self) -> None:
+        """Says what the rest of the run will take; TrainingError where memory will not do."""
+
         def learn(samples: Sequence[Sample]) -> None:
             self.engine.learn(samples, 1.0, None)
             self.optimizer.zero_grad(set_to_none=True)
 
+        batch = next(self._batches(), None)
+        if batch is None:
+            return
         trained = sum(parameter.numel() for parameter in self.parameters.values())
-        found = forecast(
+        room = measure_room(
             learn, self.samples, self.checked, self.recipe, trained=trained, device=self.base.device
         )  # fmt: skip
-        self.say(f"forecast: {found}")
-        refuse_without_room(found, self.recipe)
+        refuse_without_room(room, self.recipe)
+        left = (self.steps - self.state.step) / self.steps_per_epoch
+        self.say(in_words(measure_seconds(learn, batch, self.samples, self.checked, epochs=left), room))
 
     def _open_hidden(self) -> HiddenStates:
         from residency.tune.engine.hidden import HiddenStates
