@@ -10,14 +10,21 @@ ResidencyError
 ├── EvaluationError   predictions and cases do not belong together
 └── GateRefused       a gate does not let the data or the adapter pass (exit status 1 or 3)
 
-Covers: every error a user can cause or cure. Does not cover: bugs, which keep their traceback.
+Covers: every error a user can cause or cure; long lists in a message. Does not cover: bugs, which keep their traceback.
 A message says place, value and expectation; ``fix`` says the next step, as a command where there is one.
 Neither ever holds text of a record: ids, offsets and labels only.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+
+def first_of(names: Sequence[str], most: int, between: str = ", ") -> str:
+    """The first ``most`` names, and how many more there are, for a message that stays readable."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return between.join(names[:most]) + more
 
 
 class ResidencyError(Exception):

@@ -21,6 +21,7 @@ from residency import __version__
 from residency.curate.deidentify import Deidentify, not_covered
 from residency.curate.deidentify.feedback import SPAN_VERDICT, Reading, readings
 from residency.curate.deidentify.recall import Recall, Row, Standing, estimate_recall, in_percent
+from residency.errors import first_of
 from residency.intake import TREATMENT, treatment
 from residency.records import Decision
 from residency.store.runs import Outcome
@@ -145,9 +146,8 @@ def _judge(recall: Recall, signed: Decision | None, review: str) -> tuple[Standi
 
 
 def _named(rows: Sequence[Row]) -> str:
-    return ", ".join(
-        f"{r.label} at most {in_percent(r.bound)} missed (limit {100 * r.limit:.6g}%)" for r in rows[:5]
-    ) + (f" and {len(rows) - 5} more" if len(rows) > 5 else "")
+    named = [f"{r.label} at most {in_percent(r.bound)} missed (limit {100 * r.limit:.6g}%)" for r in rows]
+    return first_of(named, 5)
 
 
 def _recall(recall: Recall) -> dict[str, Any]:

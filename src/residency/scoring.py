@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from residency.curate.extract import find, load_reader
-from residency.errors import EvaluationError
+from residency.errors import EvaluationError, first_of
 from residency.evaluate.assessment import Assess, assess
 from residency.evaluate.calibration.agreement import agreement
 from residency.evaluate.intervals import cluster_codes, effective_n
@@ -217,9 +217,8 @@ def _with_patients(cases: list[Case], path: Path) -> list[Case]:
     even rounding knows the order of the file."""
     without = [case.example.id for case in cases if not case.example.patient]
     if without and len(without) < len(cases):
-        named = ", ".join(without[:SHOWN]) + (f" and {len(without) - SHOWN} more" if len(without) > SHOWN else "")
         raise EvaluationError(
-            f"{path}: some cases name their patient, and {len(without)} do not: {named}.",
+            f"{path}: some cases name their patient, and {len(without)} do not: {first_of(without, SHOWN)}.",
             fix="Name the patient of every case, or of none; intervals depend on it.",
         )
     return [

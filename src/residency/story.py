@@ -49,7 +49,7 @@ from residency.evaluate.baselines import (
     linear_baseline,
 )
 from residency.evaluate.calibration.conformal import coverage_of, fit_label_sets
-from residency.evaluate.calibration.maps import cross_fitted, fit_map
+from residency.evaluate.calibration.maps import ConfidenceMap, cross_fitted, fit_map
 from residency.evaluate.calibration.reliability import reliability
 from residency.evaluate.calibration.selective import choose_threshold, selective
 from residency.evaluate.claims.means import Means, means_of
@@ -138,7 +138,7 @@ class Iteration:
 
     @cached_property
     def data(self) -> str:
-        """Hash over the curated documents."""
+        """Hash over the curated documents, once copies of held-out ones are gone."""
         return fingerprint([as_plain(document) for document in self.documents])
 
     @cached_property
@@ -163,6 +163,21 @@ class Iteration:
     def critical(self) -> CriticalTable | None:
         """What counts as a critical error."""
         return self.project.critical_table()
+
+    @cached_property
+    def versions(self) -> tuple[list[Document], dict[str, str]]:
+        """The training patients' texts written differently, where the project asks for it; and the id of the document
+        that each is made from, by its own id."""
+        settings = self.project.settings
+        made: list[Document] = []
+        origin: dict[str, str] = {}
+        trained = self.patients(Split.TRAIN) if settings.augment else frozenset()
+        for document in self.documents:
+            if settings.augment and document.patient in trained:
+                for version in augment(document, settings.augment, self.project.pack, seed=settings.seed):
+                    origin[version.id] = document.id
+                    made.append(version)
+        return made, origin
 
     @cached_property
     def base_sha256(self) -> str:
@@ -433,7 +448,11 @@ def decontaminate(iteration: Iteration) -> None:
             violations=dict(Counter(violation.kind for violation in found.violations)),
         )  # fmt: skip
 
-    identity = {"inputs": fingerprint(sorted(side_of.items())), "data": iteration.data, "by": settings.by}
+    identity = {
+        "inputs": iteration.runs[iteration.project.settings.curate[-1].step].hash("documents"),
+        "split": iteration.runs["split"].hash("assignments"),
+        "by": settings.by,
+    }
     outcome = iteration.once(DECONTAMINATE, identity, work, CURATION_CODE)
     gone = {dropped.id for dropped in outcome.read("dropped", Dropped)}
     iteration.documents = [document for document in documents if document.id not in gone]
@@ -450,8 +469,7 @@ def doubt_labels(iteration: Iteration) -> None:
         run.write("suspicions", Suspicion, chain.from_iterable(one.listed for one in found.values()))
         run.facts["likely_wrong"] = sum(one.likely_wrong for one in found.values())
 
-    documents = fingerprint([as_plain(document) for document in iteration.documents])
-    outcome = iteration.once(LABEL_CHECK, {"inputs": documents, "columns": columns}, work, CURATION_CODE)
+    outcome = iteration.once(LABEL_CHECK, {"inputs": iteration.data, "columns": columns}, work, CURATION_CODE)
     iteration.progress.end(f"{outcome.facts['likely_wrong']} labels are worth a second look", reused=outcome.reused)
 
 
@@ -552,7 +570,7 @@ def prepare_lessons(iteration: Iteration) -> Lessons:
 
 def refuse_copies(iteration: Iteration) -> None:
     """ProjectError where a text that is trained on, in whatever version, is a copy of one that is held out."""
-    documents = [*iteration.documents, *versions(iteration)[0]]
+    documents = [*iteration.documents, *iteration.versions[0]]
     side_of = {document.id: iteration.split_of[document.patient] for document in documents}
     found = contamination(documents, side_of, by=iteration.project.settings.split.by).violations
     if found:
@@ -581,23 +599,9 @@ def judge_adapter(iteration: Iteration, lessons: Lessons, adapter: Path) -> floa
     return fmean(values)
 
 
-def versions(iteration: Iteration) -> tuple[list[Document], dict[str, str]]:
-    """The training patients' texts written differently, where the project asks for it; and what each is made from."""
-    settings = iteration.project.settings
-    made: list[Document] = []
-    origin: dict[str, str] = {}  # id of a version -> id of the document that it is a version of
-    trained = iteration.patients(Split.TRAIN) if settings.augment else frozenset()
-    for document in iteration.documents:
-        if settings.augment and document.patient in trained:
-            for version in augment(document, settings.augment, iteration.project.pack, seed=settings.seed):
-                origin[version.id] = document.id
-                made.append(version)
-    return made, origin
-
-
 def written_differently(iteration: Iteration) -> list[Example]:
     """Questions about other versions of the training patients' texts."""
-    made, origin = versions(iteration)
+    made, origin = iteration.versions
     examples: list[Example] = []
     for task in iteration.project.settings.tasks if made else ():
         ranked = iteration.candidates.get(task.name, {})
@@ -766,7 +770,8 @@ def scoring(iteration: Iteration, task: TaskSettings, systems: Sequence[str]) ->
 
     def work(run: ActiveRun) -> None:
         asked = {name: [p for p in iteration.predictions[name, task.name] if p.example in of_test] for name in systems}
-        harm, run.facts["safety"] = harmful(iteration, task, test, asked)
+        trust = confidence_of(iteration, task) if System.TUNED in asked and task.kind is TaskKind.CLASSIFY else None
+        harm, run.facts["safety"] = harmful(iteration, task, test, asked, trust)
         named = {(one.system, one.metric) for one in harm}
         measured = chain.from_iterable(metrics.score(test, asked[name], **common) for name in systems)
         run.write("scores", Score, chain((one for one in measured if (one.system, one.metric) not in named), harm))
@@ -779,12 +784,27 @@ def scoring(iteration: Iteration, task: TaskSettings, systems: Sequence[str]) ->
             how = Assess(**common)
             sides = slices_of(test, iteration.documents)
             run.facts["slices"] = plain(in_slices(test, ours, sides, metrics.HEADLINE[task.kind], how))
-        if ours and task.kind is TaskKind.CLASSIFY:
-            known = questions(iteration, task, Split.CALIBRATION)
-            answered = iteration.predictions[System.TUNED, task.name]
-            run.facts["calibration"] = calibrated(known, test, answered, settings.seed)
+        if ours and trust:
+            run.facts["calibration"] = calibrated(trust, test, ours, settings.seed)
 
     return work
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """What the tuned system answered to the calibration patients' questions, and the map that this fits."""
+
+    known: list[Example]
+    answered: list[Prediction]
+    honest: ConfidenceMap
+
+
+def confidence_of(iteration: Iteration, task: TaskSettings) -> Trust:
+    """How the tuned system's confidence is made honest: by the calibration patients, of whom no weight has learned."""
+    by_example = {prediction.example: prediction for prediction in iteration.predictions[System.TUNED, task.name]}
+    known = questions(iteration, task, Split.CALIBRATION)
+    answered = [by_example[example.id] for example in known]
+    return Trust(known, answered, fit_map(known, answered, seed=iteration.project.settings.seed))
 
 
 def slices_of(examples: Sequence[Example], documents: Sequence[Document]) -> Slices:
@@ -795,17 +815,18 @@ def slices_of(examples: Sequence[Example], documents: Sequence[Document]) -> Sli
 
 
 def harmful(
-    iteration: Iteration, task: TaskSettings, test: Sequence[Example], asked: Mapping[str, Sequence[Prediction]]
+    iteration: Iteration,
+    task: TaskSettings,
+    test: Sequence[Example],
+    asked: Mapping[str, Sequence[Prediction]],
+    trust: Trust | None,
 ) -> tuple[list[Score], dict[str, Any]]:
     """Claims without a source and critical errors of every system; the tuned one's confidence is made honest first."""
     settings = iteration.project.settings
     text_of = {document.id: document.text for document in iteration.documents}
     answers = dict(asked)
-    if System.TUNED in answers and task.kind is TaskKind.CLASSIFY:
-        known = questions(iteration, task, Split.CALIBRATION)
-        by_example = {p.example: p for p in iteration.predictions[System.TUNED, task.name]}
-        honest = fit_map(known, [by_example[example.id] for example in known], seed=settings.seed)
-        answers[System.TUNED] = [honest.apply(prediction) for prediction in answers[System.TUNED]]
+    if trust:
+        answers[System.TUNED] = [trust.honest.apply(prediction) for prediction in answers[System.TUNED]]
     scores, shown = safety(
         test, answers, {example.id: text_of[example.parents[0]] for example in test},
         means=iteration.means, table=iteration.critical, labels=iteration.labels[task.name],
@@ -814,30 +835,27 @@ def harmful(
     return scores, plain(shown)
 
 
-def calibrated(
-    known: Sequence[Example], test: Sequence[Example], predictions: Sequence[Prediction], seed: int
-) -> dict[str, Any]:
-    """How honest the tuned system's confidence is on the test cases, after a map fitted on the calibration cases."""
+def calibrated(trust: Trust, test: Sequence[Example], predictions: Sequence[Prediction], seed: int) -> dict[str, Any]:
+    """How honest the tuned system's confidence is on the test cases, after the map of the calibration cases."""
     by_example = {prediction.example: prediction for prediction in predictions}
-    asked = [by_example[example.id] for example in known]
-    honest = fit_map(known, asked, seed=seed)
-    answered = [honest.apply(by_example[example.id]) for example in test]
+    asked = [by_example[example.id] for example in test]
+    answered = [trust.honest.apply(prediction) for prediction in asked]
     correct = [p.value == e.gold for e, p in zip(test, answered, strict=True)]
     patients = [example.patient for example in test]
-    trust = selective([p.confidence for p in answered], correct, patients)
-    sure = cross_fitted(known, asked, kind=honest.kind, seed=seed)  # as honest as on patients that no map has seen
-    sets = fit_label_sets(known, asked, seed=seed)
+    # As honest as on patients that no map has seen.
+    sure = cross_fitted(trust.known, trust.answered, kind=trust.honest.kind, seed=seed)
+    sets = fit_label_sets(trust.known, trust.answered, seed=seed)
     return plain({
-        "map": honest,
+        "map": trust.honest,
         "reliability": reliability(test, answered, seed=seed),
-        "selective": trust,
+        "selective": selective([p.confidence for p in answered], correct, patients),
         "abstention": choose_threshold(
             [p.confidence or 0.0 for p in sure],
-            [p.value == e.gold for e, p in zip(known, sure, strict=True)],
-            [example.patient for example in known],
+            [p.value == e.gold for e, p in zip(trust.known, sure, strict=True)],
+            [example.patient for example in trust.known],
         ),
         "sets": sets,
-        "covered": coverage_of(sets, test, [by_example[example.id] for example in test]),
+        "covered": coverage_of(sets, test, asked),
     })  # fmt: skip
 
 

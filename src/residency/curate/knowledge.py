@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from residency.errors import ProjectError
+from residency.errors import ProjectError, first_of
 from residency.records import Document, Split, Status
 from residency.settings import Settings
 
@@ -163,8 +163,7 @@ def refuse_leaks(sources: Iterable[Knowledge], held_out: Iterable[str]) -> None:
 def _leak(source: Knowledge, wall: frozenset[str]) -> str:
     overlap = sorted(group for group in source.groups if _folded(group) in wall)
     count = sum(fact.descends_from(wall) for fact in source.facts)
-    more = f" and {len(overlap) - _SHOWN} more" if len(overlap) > _SHOWN else ""
-    shown = ", ".join(overlap[:_SHOWN]) + more
+    shown = first_of(overlap, _SHOWN)
     return f"{source.name}: {count} of {len(source.facts)} lines descend from held-out groups: {shown}"
 
 

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from residency.curate.formats.source import SourceFile, SourceSettings, Unreadable, whole_characters
 from residency.curate.formats.table import columns_of, rows_of
-from residency.errors import ProjectError
+from residency.errors import ProjectError, first_of
 from residency.records import Document
 from residency.settings import Settings
 
@@ -98,10 +98,9 @@ def unknown_ids(labels: Iterable[str], seen: Mapping[str, object], settings: Lab
     unknown = sorted(key for key in labels if key not in seen)
     if not unknown or settings.unknown_ids is UnknownIds.IGNORE:
         return ()
-    shown = ", ".join(map(repr, unknown[:SHOWN_IDS]))
-    more = f" and {len(unknown) - SHOWN_IDS} more" if len(unknown) > SHOWN_IDS else ""
+    shown = first_of([repr(key) for key in unknown], SHOWN_IDS)
     return (
-        f"{settings.path}: {len(unknown)} labels name documents that no source has: {shown}{more}; "
+        f"{settings.path}: {len(unknown)} labels name documents that no source has: {shown}; "
         "correct the ids, add the source, or set labels.unknown_ids to ignore",
     )
 

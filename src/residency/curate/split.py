@@ -19,6 +19,7 @@ from enum import StrEnum
 
 from pydantic import Field, model_validator
 
+from residency.errors import first_of
 from residency.records import Document, Split
 from residency.settings import Settings
 
@@ -179,10 +180,7 @@ def _warnings(patients: Mapping[str, Mapping[Split, int]], settings: SplitSettin
     for side in Split:
         lacking = sorted(label for label, counts in patients.items() if label and not counts[side])
         if lacking and settings.fraction(side) > 0:
-            shown = "; ".join(lacking[:_SHOWN]) + (
-                f" and {len(lacking) - _SHOWN} more" if len(lacking) > _SHOWN else ""
-            )
-            yield f"{len(lacking)} classes have no patient in {side.value}: {shown}"
+            yield f"{len(lacking)} classes have no patient in {side.value}: {first_of(lacking, _SHOWN, '; ')}"
     for side in Split:
         wanted = settings.fraction(side) > 0
         if wanted and patients and not any(counts[side] for counts in patients.values()):

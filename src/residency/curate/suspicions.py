@@ -29,13 +29,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from residency.curate.candidates import signs_of
+from residency.curate.candidates import SMOOTHING, TEMPERATURES, signs_of
 from residency.curate.deduplicate.signature import own_words
 from residency.records import Document, Status
 from residency.settings import Settings
 
-SMOOTHING = 0.1  # seen counts are raised by it, as in candidates.py
-TEMPERATURES = tuple(1.25**step for step in range(24))  # 1 to about 170: naive Bayes counts dependent signs twice
 _NAMED = 3  # signs that a reason names on either side
 _UNSEEN = -1e4  # log probability of a label that the fold's training documents do not have
 

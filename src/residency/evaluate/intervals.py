@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from residency.errors import EvaluationError
+from residency.records import Prediction, Score
 
 LEVEL = 0.95  # confidence level of every two-sided interval unless a caller asks for another
 DRAWS = 2_000  # bootstrap resamples; EVALUATION.md d1 asks for at least as many
@@ -98,6 +99,22 @@ class Interval:
     method: str
     n_eff: float | None = None  # cases that would tell as much if all were of different patients
     note: str = ""
+
+
+def as_score(of: Prediction, metric: str, known: Interval, *notes: str, unscored: int = 0) -> Score:
+    """The interval as a metric of the system and task that ``of`` names; its own note comes behind ``notes``."""
+    return Score(
+        task=of.task,
+        system=of.system,
+        metric=metric,
+        value=known.value,
+        low=known.low,
+        high=known.high,
+        n=known.n,
+        clusters=known.clusters,
+        unscored=unscored,
+        note="; ".join(filter(None, (*notes, known.note))),
+    )
 
 
 def interval(

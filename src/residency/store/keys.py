@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from residency.errors import StoreError
+from residency.errors import StoreError, first_of
 from residency.places import key_folder
 from residency.store.files import disk_errors, locked, sync_folder, write_text
 
@@ -209,10 +209,9 @@ def _begin(project_id: str, old: bytes) -> Rotation:
 
 
 def _still_held(others: list[str]) -> str:
-    named = ", ".join(others[:NAMED]) + (f" and {len(others) - NAMED} more" if len(others) > NAMED else "")
     return (
-        f"The old key is also in {named}: a copy of this project may need it. Where none does, destroy it and its "
-        "backups, and old copies of the vault are unreadable."
+        f"The old key is also in {first_of(others, NAMED)}: a copy of this project may need it. Where none does, "
+        "destroy it and its backups, and old copies of the vault are unreadable."
     )
 
 

@@ -59,7 +59,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from residency.errors import StoreError
+from residency.errors import StoreError, first_of
 from residency.store.files import disk_errors, locked
 from residency.store.keys import KEY_BYTES, NONCE_BYTES, KeyWrapper
 from residency.store.sqlite import begin_explicitly
@@ -696,7 +696,7 @@ def _pairs(connection: Connection, query: Any) -> list[tuple[Any, int]]:
 
 
 def _some(names: list[str]) -> str:
-    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    shown = first_of(names, 3)
     return f"patient {shown} was" if len(names) == 1 else f"patients {shown} were"
 
 

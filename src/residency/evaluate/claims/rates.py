@@ -22,7 +22,7 @@ from residency.evaluate.claims.means import Means
 from residency.evaluate.claims.omission import Fact, facts_in, omitted
 from residency.evaluate.claims.read import claims_of, claims_of_findings
 from residency.evaluate.claims.source import Source, read_source
-from residency.evaluate.intervals import DRAWS, Shape, Tally, interval
+from residency.evaluate.intervals import DRAWS, Shape, Tally, as_score, interval
 from residency.evaluate.metrics.alignment import align
 from residency.evaluate.metrics.catalogue import metric_of
 from residency.evaluate.metrics.facts import share_of_sums
@@ -86,28 +86,14 @@ def claim_scores(of: Prediction, found: Sequence[Audit], *, draws: int = DRAWS, 
         "hallucinated_document_rate": Tally.of_scores([float(bool(one.hallucinations)) for one in found]),
         "omission_rate": Tally(facts, share_of_sums, Shape.RATIO),
     }
+    unscored = sum(not one.scored for one in found)
     scores = []
     for name, tally in tallies.items():
         tally = replace(tally, lower_is_better=metric_of(name).lower_is_better)
         if not math.isfinite(tally.value):
             continue
         known = interval(tally, patients, draws=draws, seed=seed)
-        note = "; ".join(filter(None, (tally.note, known.note)))
-        unscored = sum(not one.scored for one in found)
-        scores.append(
-            Score(
-                task=of.task,
-                system=of.system,
-                metric=name,
-                value=known.value,
-                low=known.low,
-                high=known.high,
-                n=known.n,
-                clusters=known.clusters,
-                unscored=unscored,
-                note=note,
-            )
-        )
+        scores.append(as_score(of, name, known, tally.note, unscored=unscored))
     return scores
 
 

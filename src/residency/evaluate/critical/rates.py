@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from residency.evaluate.critical.find import CriticalError
 from residency.evaluate.critical.table import CriticalTable
-from residency.evaluate.intervals import DRAWS, LEVEL, Interval, Tally, interval, korn_graubard
+from residency.evaluate.intervals import DRAWS, LEVEL, Interval, Tally, as_score, interval, korn_graubard
 from residency.records import Example, Prediction, Score
 
 SURE = 0.8  # confidence of a confident critical error (EVALUATION.md d9)
@@ -58,11 +58,8 @@ def critical_scores(
     rate = critical_interval(cases)
     tally = Tally.of_scores([case.severity for case in cases], ceiling=None, lower_is_better=True)
     cost = interval(tally, [case.patient for case in cases], draws=draws, seed=seed)
-    note = "; ".join(filter(None, (f"one-sided {LEVEL:.0%} bounds", _counts(cases), f"table: {table.note}", rate.note)))
-    return [
-        _score(of, "critical_error_rate", rate, note),
-        _score(of, "critical_cost", cost, cost.note),
-    ]
+    notes = (f"one-sided {LEVEL:.0%} bounds", _counts(cases), f"table: {table.note}")
+    return [as_score(of, "critical_error_rate", rate, *notes), as_score(of, "critical_cost", cost)]
 
 
 def _counts(cases: Sequence[CriticalCase]) -> str:
@@ -70,17 +67,3 @@ def _counts(cases: Sequence[CriticalCase]) -> str:
     sure = sum(bool(case.errors) and (case.confidence or 0.0) >= SURE for case in cases)
     named = [f"{kind} {count}" for kind, count in sorted(kinds.items(), key=lambda one: (-one[1], one[0]))]
     return ", ".join([*named, *([f"{sure} with a confidence of at least {SURE:g}"] if sure else [])])
-
-
-def _score(of: Prediction, metric: str, known: Interval, note: str) -> Score:
-    return Score(
-        task=of.task,
-        system=of.system,
-        metric=metric,
-        value=known.value,
-        low=known.low,
-        high=known.high,
-        n=known.n,
-        clusters=known.clusters,
-        note=note,
-    )

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from residency.evaluate.intervals import DRAWS, Interval, Tally, interval
+from residency.evaluate.intervals import DRAWS, Tally, as_score, interval
 from residency.evaluate.metrics.alignment import align
 from residency.evaluate.metrics.catalogue import CASE_HEADLINE, HEADLINE, METRICS, Metric, metric_of
 from residency.evaluate.metrics.classify import classify_case, classify_tallies, gold_rank
@@ -71,7 +71,8 @@ def score(
     for name, tally in tallies(examples, aligned, labels=labels, find=find, own=own).items():
         if math.isnan(tally.value):
             continue
-        scores.append(_score(aligned[0], name, interval(tally, clusters, seed=seed, draws=draws), tally, unscored))
+        known = interval(tally, clusters, seed=seed, draws=draws)
+        scores.append(as_score(aligned[0], name, known, tally.note, unscored=unscored))
     return scores
 
 
@@ -118,18 +119,3 @@ def case_scores(
     if prediction.nats is not None and example.answer:
         scores["bits_per_byte"] = prediction.nats / math.log(2) / len(example.answer.encode())
     return scores
-
-
-def _score(of: Prediction, metric: str, measured: Interval, tally: Tally, unscored: int) -> Score:
-    return Score(
-        task=of.task,
-        system=of.system,
-        metric=metric,
-        value=measured.value,
-        low=measured.low,
-        high=measured.high,
-        n=measured.n,
-        clusters=measured.clusters,
-        unscored=unscored,
-        note="; ".join(filter(None, (tally.note, measured.note))),
-    )

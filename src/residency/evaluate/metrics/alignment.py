@@ -12,7 +12,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from residency.errors import EvaluationError
+from residency.errors import EvaluationError, first_of
 from residency.records import Example, Prediction
 
 SHOWN = 5  # ids named in an error
@@ -59,5 +59,4 @@ def _different(names: Iterable[str]) -> list[str]:
 
 def named(problem: str, ids: Sequence[str]) -> str:
     """The problem with the first ids, empty where there are none."""
-    more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
-    return f"{problem}: {', '.join(ids[:SHOWN])}{more}" if ids else ""
+    return f"{problem}: {first_of(ids, SHOWN)}" if ids else ""
