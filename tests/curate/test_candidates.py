@@ -1,7 +1,10 @@
 """Candidates come from training patients, never from the patient in question, and their shares are honest."""
 
 import math
+import os
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -90,3 +93,33 @@ def test_shares_are_honest_on_cases_with_known_truth():
     sure = sum(ranked[d.id][0][1] for d in new) / len(new)
     right = sum(top(ranked[d.id]) == "AB"[i % 2] for i, d in enumerate(new)) / len(new)
     assert abs(sure - right) < 0.05
+
+
+RANKED = """
+import random
+from residency.curate.candidates import rank_candidates
+from residency.records import Document, Finding, Source, Status
+
+rng = random.Random(1)
+labels = [f"label {number}" for number in range(30)]
+documents = [
+    Document(
+        id=f"d-{number}", key=f"{number}", text="", source=Source(path="x"), patient=f"p-{number // 2}",
+        findings=tuple(
+            Finding(concept=f"HP:{rng.randrange(200)}", label="x", status=Status.PRESENT) for _ in range(12)
+        ),
+    )
+    for number in range(200)
+]
+print(rank_candidates(documents, {d.id: rng.choice(labels) for d in documents[:150]}, labels))
+"""
+
+
+def test_another_process_gives_the_same_ranking_to_the_last_digit():
+    def ranked(seed):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}  # sets have another order with another seed
+        return subprocess.run(
+            [sys.executable, "-c", RANKED], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    assert ranked("1") == ranked("2") == ranked("3")

@@ -99,7 +99,8 @@ class _Counts:
         below = math.log(total + SMOOTHING * len(self.known)) if self.known else 0.0
         prior = math.log(self.documents[label] - len(left_out) + SMOOTHING)
         counts = self.signs[label]
-        return prior + sum(
+        # fsum: a set has another order in every process, and a plain sum another last digit, which decides ties.
+        return prior + math.fsum(
             math.log(counts[sign] - sum(sign in case.signs for case in left_out) + SMOOTHING) - below for sign in seen
         )
 
