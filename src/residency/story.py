@@ -702,7 +702,12 @@ def baselines(iteration: Iteration) -> None:
         def work(run: ActiveRun, task: TaskSettings = task, examples: Sequence[Example] = examples) -> None:
             run.write("predictions", Prediction, _baseline(iteration, task, examples, documents))
 
-        identity = {"task": task.model_dump(mode="json"), "inputs": iteration.data}
+        identity = {
+            "task": task.model_dump(mode="json"),
+            "inputs": iteration.data,
+            "split": iteration.runs["split"].hash("assignments"),
+            "candidates": fingerprint(sorted(iteration.candidates.get(task.name, {}).items())),
+        }
         outcome = iteration.once(f"baseline {task.name}", identity, work, EVALUATION_CODE)
         for prediction in outcome.read("predictions", Prediction):
             iteration.predictions.setdefault((prediction.system, task.name), []).append(prediction)

@@ -6,6 +6,7 @@ import sqlite3
 import zipfile
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from residency.cli import app
@@ -193,6 +194,19 @@ def test_a_ledger_can_be_read_with_any_tool(told):
     connection.close()
     assert states == {"done"}
     assert not zipfile.is_zipfile(root / "report.html")
+
+
+def test_knowledge_from_outside_reaches_the_baseline_of_the_candidates(make_project):
+    root = make_project()
+    before = run_project(root, Silent(), until="evaluate")
+    label = before.labels["diagnose"][0]
+    (root / "known.tsv").write_text(f"disease_name\thpo_id\tqualifier\treference\n{label}\tHP:0001337\tNOT\tPMID:1\n")
+    settings = yaml.safe_load((root / "residency.yaml").read_text())
+    (root / "residency.yaml").write_text(yaml.safe_dump({**settings, "knowledge": [{"path": "known.tsv"}]}))
+    after = run_project(root, Silent(), until="evaluate")
+    assert after.candidates != before.candidates
+    shares = [[p.probabilities for p in one.predictions["candidates", "diagnose"]] for one in (before, after)]
+    assert shares[0] != shares[1]
 
 
 def test_the_dataset_card_counts_what_there_is_and_says_what_lacks(told):
