@@ -73,6 +73,7 @@ def sweep_rates(root: Path, progress: Progress, rates: Sequence[float] = RATES) 
         trials = sweep(
             lessons.training, lessons.validation, iteration.base, settings.recipe,
             labels=iteration.labels, held_out=lessons.held_out, rates=rates, progress=show_tick,
+            scratch=iteration.project.workspace.folder,
         )  # fmt: skip
     progress.end(f"{len(trials)} learning rates")
     resolved = resolve(settings.recipe, iteration.base.entry)

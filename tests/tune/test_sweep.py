@@ -9,12 +9,11 @@ from residency.records import Split
 from residency.tune.sweep import Trial, drawn, proposal, sweep
 
 
-def test_every_rate_gets_the_same_steps_and_nothing_is_left_behind(tiny, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+def test_every_rate_gets_the_same_steps_and_nothing_is_left_behind(tiny, tmp_path) -> None:
     validation = tiny.examples(6, Split.VALIDATION)
     rates = (1e-5, 1e-2)
     found = sweep(
-        tiny.examples(18), validation, tiny.tiny_base(), tiny.RECIPE, labels=tiny.LABELS, rates=rates
+        tiny.examples(18), validation, tiny.tiny_base(), tiny.RECIPE, labels=tiny.LABELS, rates=rates, scratch=tmp_path
     )  # fmt: skip
     assert [trial.rate for trial in found] == list(rates)
     assert {trial.steps for trial in found} == {5}

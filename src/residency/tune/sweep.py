@@ -47,10 +47,15 @@ def sweep(
     *,
     labels: Mapping[str, Sequence[str]],
     held_out: frozenset[str] = frozenset(),
+    scratch: Path | None = None,
     rates: Sequence[float] = RATES,
     progress: Callable[[float, Tick], None] = lambda rate, tick: None,
 ) -> list[Trial]:
-    """One short run a rate, in order. TrainingError where a run cannot start at all."""
+    """One short run a rate, in order. TrainingError where a run cannot start at all.
+
+    Unfinished adapters and hidden states lie in ``scratch`` while a run lasts: a project's workspace, so that nothing
+    which comes from its texts leaves it; the system's temporary folder without one.
+    """
     resolved = resolve(recipe, base.entry).recipe
     few = drawn(training, STEPS * resolved.batch_size, seed=resolved.seed)
     judged = drawn(validation, VALIDATED, seed=resolved.seed)
@@ -64,7 +69,7 @@ def sweep(
             losses.append(tick.loss)
             progress(rate, tick)
 
-        with TemporaryDirectory(prefix="residency-sweep-") as folder:
+        with TemporaryDirectory(prefix="residency-sweep-", dir=scratch) as folder:
             try:
                 card = train(
                     few, judged, base, short, Path(folder) / "adapter", labels=labels, held_out=held_out, progress=count
