@@ -5,6 +5,8 @@
 In: nothing. Out: a line for each promise: what was measured, what was promised, kept or not; exit status 1 if one was
 not kept. A simulation errs, too: a line is kept if its promise lies within three standard errors of what was measured.
 
+Covers: intervals, verdicts, calibration, label sets, thresholds. Does not cover: worlds unlike the simulated ones.
+
 Not called statistics.py, because Python would then find it in place of its own module of that name.
 """
 

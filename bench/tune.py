@@ -8,6 +8,8 @@ waits for its turn: one step of each, then the next step. So another process on 
 peak memory is that of one system. Two passes over the same examples: the second one is where kept hidden states count.
 Peers come with `pip install 'residency[bench]'`.
 
+Covers: the cost of a step. Does not cover: what a whole run ends with.
+
     python bench/tune.py PROJECT [--batches 2] [--systems ours-bf16,trl-lora-bf16] [--json tune.json]
 """
 

@@ -1,5 +1,7 @@
 """The words of a reading copy, with the case of their line.
 
+In: a reading copy. Out: its words with their places.
+
 Covers: word boundaries, what stands between words, where a sentence or heading begins.
 Does not cover: what the words mean.
 

@@ -1,6 +1,6 @@
 """Does the source bear a claim out?
 
-In: a claim, a ``Source``. Out: the claim ``Checked``: supported with the evidence, contradicted with what speaks
+In: a claim, a ``SourceText``. Out: the claim ``Checked``: supported with the evidence, contradicted with what speaks
 against it, or not found.
 
     finding    same concept and status; a narrower concept that is present bears out a wider one, and a wider one that
@@ -35,18 +35,18 @@ from residency.evaluate.claims.claim import (
     WordingClaim,
 )
 from residency.evaluate.claims.sides import agree, side_within
-from residency.evaluate.claims.source import Mention, Source
+from residency.evaluate.claims.source import Mention, SourceText
 from residency.records import Status
 
 _HAS = frozenset({Status.PRESENT, Status.RESOLVED, Status.UNCERTAIN, Status.FAMILY})  # the finding is somewhere
 
 
-def check_all(claims: Iterable[Claim], source: Source) -> list[Checked]:
+def check_all(claims: Iterable[Claim], source: SourceText) -> list[Checked]:
     """Every claim with its verdict, in order."""
     return [check(claim, source) for claim in claims]
 
 
-def check(claim: Claim, source: Source) -> Checked:
+def check(claim: Claim, source: SourceText) -> Checked:
     """One claim with its verdict."""
     match claim:
         case FindingClaim():
@@ -64,7 +64,7 @@ def check(claim: Claim, source: Source) -> Checked:
 # --- findings --------------------------------------------------------------------------------------------------------
 
 
-def _finding(claim: FindingClaim, source: Source) -> Checked:
+def _finding(claim: FindingClaim, source: SourceText) -> Checked:
     supporting = [*_bearing_out(claim, source.mentions, source), *_bearing_out(claim, source.unwrapped(), source)]
     if supporting:
         return _sided(claim, supporting, source)
@@ -74,7 +74,7 @@ def _finding(claim: FindingClaim, source: Source) -> Checked:
     return _against(claim, source) or named or _over_specified(claim, source) or _fabricated(claim)
 
 
-def _bearing_out(claim: FindingClaim, mentions: Sequence[Mention], source: Source) -> list[Mention]:
+def _bearing_out(claim: FindingClaim, mentions: Sequence[Mention], source: SourceText) -> list[Mention]:
     """The mentions that support a claim, those of the very concept first. What the source says of the very concept
     goes before what it says of narrower or wider ones."""
     same = [mention for mention in mentions if mention.concept == claim.concept]
@@ -94,7 +94,7 @@ def _bearing_out(claim: FindingClaim, mentions: Sequence[Mention], source: Sourc
     ]
 
 
-def _sided(claim: FindingClaim, supporting: Sequence[Mention], source: Source) -> Checked:
+def _sided(claim: FindingClaim, supporting: Sequence[Mention], source: SourceText) -> Checked:
     """The verdict on a claim whose concept and status are borne out: its side decides."""
     fitting = [m for m in supporting if claim.side is None or (m.side is not None and agree(claim.side, m.side))]
     if fitting:
@@ -105,7 +105,7 @@ def _sided(claim: FindingClaim, supporting: Sequence[Mention], source: Source) -
     return Checked(claim, verdict, problem=Problem.LATERALITY, evidence=(other or supporting[0]).place)
 
 
-def _ground(claim: FindingClaim, mention: Mention, source: Source) -> Ground:
+def _ground(claim: FindingClaim, mention: Mention, source: SourceText) -> Ground:
     if mention.concept != claim.concept:
         return Ground.NARROWER
     written = source.text[slice(*mention.place)]
@@ -116,7 +116,7 @@ def _folded(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _by_name(claim: FindingClaim, source: Source) -> Checked | None:
+def _by_name(claim: FindingClaim, source: SourceText) -> Checked | None:
     """The claim against a place where a name of its concept stands, though no finding was read there."""
     for name in source.means.names(claim.concept):
         place, negated = source.named(name)
@@ -131,7 +131,7 @@ def _by_name(claim: FindingClaim, source: Source) -> Checked | None:
     return None
 
 
-def _against(claim: FindingClaim, source: Source) -> Checked | None:
+def _against(claim: FindingClaim, source: SourceText) -> Checked | None:
     """What the source says against a claim: the same concept with another status, or a related one that decides it."""
     known = source.means.terminology
     same = [m for m in source.mentions if m.concept == claim.concept]
@@ -158,7 +158,7 @@ def _problem(claimed: Status, said: Status) -> Problem:
     return Problem.TEMPORALITY if Status.RESOLVED in pair else Problem.POLARITY
 
 
-def _over_specified(claim: FindingClaim, source: Source) -> Checked | None:
+def _over_specified(claim: FindingClaim, source: SourceText) -> Checked | None:
     """A wider concept, right above the claimed one, is all that the source names."""
     parents = source.means.terminology.parents.get(claim.concept, ())
     wider = next((m for m in source.mentions if m.status is claim.status and m.concept in parents), None)
@@ -174,7 +174,7 @@ def _fabricated(claim: Claim) -> Checked:
 # --- amounts, times, sex ---------------------------------------------------------------------------------------------
 
 
-def _amount(claim: AmountClaim, source: Source) -> Checked:
+def _amount(claim: AmountClaim, source: SourceText) -> Checked:
     asked = claim.amount
     of_same = [amount for amount in source.amounts if amount.names & asked.names]
     equal = [a for a in of_same if a.equals(asked)]
@@ -202,7 +202,7 @@ def _factor(one: Amount, other: Amount) -> float:
     return high / low if one.base == other.base and low > 0 else math.inf
 
 
-def _time(claim: TimeClaim, source: Source) -> Checked:
+def _time(claim: TimeClaim, source: SourceText) -> Checked:
     """An age or an onset. A text that says when it began, and says another time, contradicts."""
     asked = claim.time
     equal = [time for time in source.times if asked.borne_out_by(time)]
@@ -218,7 +218,7 @@ def _time(claim: TimeClaim, source: Source) -> Checked:
     return Checked(claim, Verdict.NOT_FOUND, problem=problem)
 
 
-def _sex(claim: SexClaim, source: Source) -> Checked:
+def _sex(claim: SexClaim, source: SourceText) -> Checked:
     """The first describing word of the source decides, or else the words that speak of one sex, if they are more."""
     same, other = (source.males, source.females) if claim.sex == "male" else (source.females, source.males)
     if source.described_as == claim.sex or (source.described_as is None and same > other):
@@ -230,7 +230,7 @@ def _sex(claim: SexClaim, source: Source) -> Checked:
 # --- wording ---------------------------------------------------------------------------------------------------------
 
 
-def _wording(claim: WordingClaim, source: Source) -> Checked:
+def _wording(claim: WordingClaim, source: SourceText) -> Checked:
     place = source.window(claim.words) if claim.words else None
     if place is not None:
         verbatim = _folded(source.text[slice(*place)]) == _folded(claim.text)
@@ -238,7 +238,7 @@ def _wording(claim: WordingClaim, source: Source) -> Checked:
     return _other_side(claim, source) or _fabricated(claim)
 
 
-def _other_side(claim: WordingClaim, source: Source) -> Checked | None:
+def _other_side(claim: WordingClaim, source: SourceText) -> Checked | None:
     """Everything but the side stands in the source."""
     side = side_within(claim.text)
     rest = tuple(word for word in claim.words if side_within(word) is None)

@@ -1,5 +1,7 @@
 """The nouns of claim checking: what a text claims, and what its source says about that.
 
+In: nothing. Out: the types that the other rooms of claims/ hand each other.
+
 Covers: the kinds of claims, the three verdicts, what a claim can be wrong about, what the evidence is. Does not cover:
 reading claims (read.py) and judging them (check.py).
 """

@@ -21,7 +21,7 @@ from residency.evaluate.claims.claim import Checked, Verdict
 from residency.evaluate.claims.means import Means
 from residency.evaluate.claims.omission import Fact, facts_in, omitted
 from residency.evaluate.claims.read import claims_of, claims_of_findings
-from residency.evaluate.claims.source import Source, read_source
+from residency.evaluate.claims.source import SourceText, read_source
 from residency.evaluate.intervals import DRAWS, Shape, Tally, as_score, interval
 from residency.evaluate.metrics.alignment import align
 from residency.evaluate.metrics.catalogue import metric_of
@@ -46,7 +46,7 @@ class Audit:
 
 
 def audits(
-    examples: Sequence[Example], predictions: Sequence[Prediction], sources: Mapping[str, Source], means: Means
+    examples: Sequence[Example], predictions: Sequence[Prediction], sources: Mapping[str, SourceText], means: Means
 ) -> list[Audit]:
     """The audit of every case of a generate or extract task; ``sources`` by the id of the example."""
     return [
@@ -55,7 +55,7 @@ def audits(
     ]
 
 
-def audit(example: Example, prediction: Prediction, source: Source, means: Means) -> Audit:
+def audit(example: Example, prediction: Prediction, source: SourceText, means: Means) -> Audit:
     """One output held against its source and its gold answer."""
     if example.kind is TaskKind.EXTRACT:
         claims, gold = claims_of_findings(prediction.value), facts_in(_as_finding(f) for f in example.gold)
@@ -71,7 +71,7 @@ def audit(example: Example, prediction: Prediction, source: Source, means: Means
     )
 
 
-def read_sources(texts: Mapping[str, str], means: Means) -> dict[str, Source]:
+def read_sources(texts: Mapping[str, str], means: Means) -> dict[str, SourceText]:
     """Every source text, read once for all systems."""
     return {name: read_source(text, means) for name, text in texts.items()}
 

@@ -1,6 +1,6 @@
 """A source text, read once, so that many claims can be checked against it.
 
-In: the text, the means. Out: a ``Source``: its findings with their sides, amounts, times, the persons' sex, words.
+In: the text, the means. Out: a ``SourceText``: its findings with their sides, amounts, times, the persons' sex, words.
 
 Covers: a second reading of the findings with line ends inside sentences taken as spaces, for texts that are wrapped
 narrowly; the words in order, for claims that nothing else bears out. Does not cover: judging (check.py).
@@ -47,7 +47,7 @@ class Mention:
 
 
 @dataclass(slots=True)
-class Source:
+class SourceText:
     """A text as claims are checked against it."""
 
     text: str
@@ -133,13 +133,13 @@ class Source:
         return [number for number, known in enumerate(self.words) if _same(word, stem, known)]
 
 
-def read_source(text: str, means: Means) -> Source:
+def read_source(text: str, means: Means) -> SourceText:
     """A text made ready for checking."""
     mentions = _mentions(text, means)
     described_as, males, females = _sexes(text)
     found = [(match, light(match.group())) for match in WORD.finditer(text)]
     kept = [(match.span(), form) for match, form in found if form not in STOP_WORDS]
-    return Source(
+    return SourceText(
         text=text,
         means=means,
         mentions=mentions,
