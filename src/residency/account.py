@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
-from pathlib import PurePath
 from typing import Any
 
 from residency import __version__
@@ -122,6 +121,11 @@ def account(told: Told) -> dict[str, Any]:
 # --- data -------------------------------------------------------------------------------------------------------
 
 
+def formats_of(documents: Iterable[Document]) -> dict[str, int]:
+    """Documents by the format they were read as, the most frequent first."""
+    return dict(Counter(document.meta.get("format", "unknown") for document in documents).most_common())
+
+
 def _data(told: Told) -> dict[str, Any]:
     steps = [{"step": name, **_flow(told.runs[name])} for name in told.curation]
     ingest_dropped = [d for d in told.dropped if d.step == "ingest"]
@@ -131,10 +135,9 @@ def _data(told: Told) -> dict[str, Any]:
         steps.insert(0, {"step": "ingest", "in": read + lost, "out": read, "dropped": lost})
     counted = told.runs["split"].facts["classes"]
     classes = sorted((label or "(no label)", counts) for label, counts in counted.items())
-    sources = Counter(PurePath(document.source.path).suffix.lstrip(".") for document in told.documents)
     return {
         "files": told.files,
-        "formats": dict(sources.most_common()),
+        "formats": formats_of(told.documents),
         "read": steps[0]["in"],
         "kept": len(told.documents),
         "patients": len({document.patient for document in told.documents}),
@@ -224,7 +227,11 @@ def _training(told: Told) -> dict[str, Any]:
         "tokens": card.tokens,
         "steps": card.curve[-1].step if card.curve else 0,
         "epochs": recipe["epochs"],
-        "recipe": [{"name": n, "value": v, "source": card.recipe_source[n]} for n, v in recipe.items()],
+        "recipe": [
+            # A setting that is off was not forgotten: null would be shown as "not measured".
+            {"name": n, "value": "none" if v is None else v, "source": card.recipe_source[n]}
+            for n, v in recipe.items()
+        ],
         "curve": [{"step": step, "loss": loss} for step, loss in enumerate(card.losses, 1)],
         "validation": [{"step": point.step, "loss": point.validation} for point in card.curve],
         "seconds": seconds,

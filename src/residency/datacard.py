@@ -17,9 +17,10 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
+from residency.account import formats_of
 from residency.curate.suspicions import Suspicion
 from residency.project import Project
 from residency.records import Document, Dropped, Example, Split, TaskKind
@@ -101,7 +102,7 @@ def describe_data(project: Project, *, enough: int = ENOUGH) -> DataCard:
         patients=len({document.patient for document in documents}),
         groups=len({document.group for document in documents if document.group}),
         words={"smallest": lengths[0], "median": lengths[len(lengths) // 2], "largest": lengths[-1]},
-        sources=dict(Counter(PurePath(d.source.path).suffix.lstrip(".") or "-" for d in documents).most_common()),
+        sources=formats_of(documents),
         sides={side: _side(documents, iteration.patients(side)) for side in Split},
         dropped=dict(dropped.most_common()),
         steps=tuple({"step": step, **_flow(runs[step].facts)} for step in steps),

@@ -26,6 +26,8 @@ def test_a_project_ends_with_a_verdict_a_report_and_a_way_back(told):
     assert next(iter(report)) == "verdict"
     assert report["verdict"] == "INCONCLUSIVE"
     assert "judged by an expert" in " ".join(report["reasons"])
+    recipe = {row["name"]: row["value"] for row in report["training"]["recipe"]}
+    assert recipe["patience"] == "none" and "q_proj, v_proj" in (root / "report.html").read_text()
     assert {"zero_shot", "few_shot", "tuned", "linear", "candidates", "terminology"} == {
         system["name"] for system in report["systems"]
     }
@@ -213,6 +215,7 @@ def test_the_dataset_card_counts_what_there_is_and_says_what_lacks(told):
     root, iteration = told
     card = describe_data(Project.open(root), enough=30)
     assert (card.documents, card.patients) == (40, 40)
+    assert card.sources == {"text": 40} == json.loads((root / "report.json").read_text())["data"]["formats"]
     diagnose, findings, summary = card.tasks
     assert sum(diagnose.examples.values()) == 40 and diagnose.unanswered == 0
     trained = diagnose.examples["train"]
