@@ -74,6 +74,19 @@ def assert_equal_to_transformers(base, samples: list[Sample], *, micro_tokens: i
     return engine
 
 
+@pytest.mark.parametrize("family", ["Llama", "Mixtral", "Qwen3", "Gemma"])
+def test_a_model_that_is_trained_whole_has_the_gradient_of_transformers(tiny, family) -> None:
+    model = tiny.tiny_base(family).model.requires_grad_(True)
+    expected = loss_of_transformers(model, some_samples())
+    (expected * 0.25).backward()
+    wanted = gradients(model)
+    engine = Engine(model, micro_tokens=256)
+    assert engine.packs and engine.first == 0
+    assert engine.learn(some_samples(), 0.25, None) == pytest.approx(float(expected.detach()), rel=1e-5)
+    for name, gradient in gradients(model).items():
+        torch.testing.assert_close(gradient, wanted[name], atol=1e-4, rtol=1e-3, msg=name)
+
+
 GPT2 = {"targets": ("c_attn", "c_fc")}
 
 

@@ -1,6 +1,7 @@
 """One training step: loss and gradient of samples in an adapter's parameters.
 
-In: a PEFT model and samples. Out: the loss; gradients are added to the parameters.
+In: a PEFT model, or a plain one that is trained whole, and samples. Out: the loss; gradients are added to the
+parameters.
 
 Covers: every causal language model of transformers, on any device. Samples lie end to end where the model's attention
 allows it, which is tried on construction; elsewhere (state-space models, capped scores) one sample at a time. Blocks
@@ -44,7 +45,7 @@ class Engine:
     """Loss and gradient of samples. ``micro_tokens`` bounds how many tokens are in memory at once."""
 
     def __init__(self, model: Any, *, micro_tokens: int, kept: HiddenStates | None = None) -> None:
-        self.model, self.base = model, model.get_base_model()
+        self.model, self.base = model, _plain(model)
         self.micro_tokens, self.kept = micro_tokens, kept
         self.device = next(self.base.parameters()).device
         self.model.eval()
@@ -200,14 +201,21 @@ class Engine:
 
 def first_adapted(model: Any) -> int:
     """Number of the first block with something to learn; 0 where that lies outside of the blocks."""
-    blocks = _layers(model.get_base_model())
+    blocks = _layers(_plain(model))
     inside = {id(p): number for number, block in enumerate(blocks) for p in block.parameters() if p.requires_grad}
     adapted = [inside.get(id(p)) for p in model.parameters() if p.requires_grad]
     lowest = [number for number in adapted if number is not None]
     # What is adapted outside of the blocks is the head, above them, or the embedding, below.
-    embedding = model.get_base_model().get_input_embeddings()
+    embedding = _plain(model).get_input_embeddings()
     below = any(p.requires_grad for p in embedding.parameters())
     return 0 if below or not lowest else min(lowest)
+
+
+def _plain(model: Any) -> Any:
+    """The transformers model that PEFT has wrapped, if it has."""
+    from peft import PeftModel
+
+    return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
 def _layers(base: Any) -> list[Any]:
