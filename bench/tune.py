@@ -33,7 +33,7 @@ from typing import Any
 BATCH = 8
 PASSES = 2
 SEED = 1
-RATE = 1e-3  # of LoRA; full fine-tuning has a tenth of it
+RATE = 1e-3  # of LoRA; full fine-tuning has a tenth of it. Both stay: the cost of a step is measured, not its worth
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,22 @@ SYSTEMS = {
     "ours-fp32": System("ours", "fp32"),
     "ours-bf16": System("ours", "bf16"),
     "ours-bf16-fast": System("ours", "bf16", depth="fast"),
+    "ours-full-bf16": System("ours", "bf16", method="full"),
     "trl-lora-fp32": System("trl", "fp32"),
     "trl-lora-bf16": System("trl", "bf16"),
     "trl-full-fp32": System("trl", "fp32", method="full"),
     "trl-full-bf16": System("trl", "bf16", method="full"),
 }
 Turn = Callable[[], None]  # returns when it is this system's turn
-Report = Callable[[float], None]  # a step is done, with this loss
+Report = Callable[[float, Any], None]  # a step is done, with this loss, of this model
+
+
+@dataclass(frozen=True)
+class Pace:
+    """The learning rate: its peak, and whether it falls along a cosine to zero or stays."""
+
+    peak: float
+    falls: bool = False
 
 
 # --- one system, in its own process -----------------------------------------------------------------------------
@@ -68,7 +77,6 @@ def work(name: str, project: Path, batches: int) -> None:
 
     system = SYSTEMS[name]
     dealt = list(_batches(project, batches))
-    train = _ours if system.trainer == "ours" else _trl
     _forget_peak()
     started: list[tuple[float, float]] = []
 
@@ -78,7 +86,7 @@ def work(name: str, project: Path, batches: int) -> None:
             raise SystemExit
         started.append((time.perf_counter(), time.process_time()))
 
-    def report(loss: float) -> None:
+    def report(loss: float, _: Any) -> None:
         wall, cpu = time.perf_counter() - started[-1][0], time.process_time() - started[-1][1]
         tokens = sum(len(sample.ids) for sample in dealt[len(started) - 1])
         found = {"wall": wall, "cpu": cpu, "tokens": tokens, "loss": loss, "peak_mb": _peak_mb()}
@@ -86,7 +94,12 @@ def work(name: str, project: Path, batches: int) -> None:
         # While others have their turn, memory that is free should be free for them.
         return_free_memory()
 
-    train(system, dealt, turn, report)
+    train(system, dealt, Pace(RATE if system.method == "lora" else RATE / 10), turn, report)
+
+
+def train(system: System, batches: list[list[Any]], pace: Pace, turn: Turn, report: Report) -> None:
+    """Trains on the batches, a step in each turn."""
+    (_ours if system.trainer == "ours" else _trl)(system, batches, pace, turn, report)
 
 
 def _batches(project: Path, count: int) -> Iterator[list[Any]]:
@@ -114,37 +127,66 @@ def _base(system: System) -> Any:
     return load_base("embedded", precision=Precision(system.precision if system.trainer == "ours" else "fp32"))
 
 
-def _ours(system: System, batches: list[list[Any]], turn: Turn, report: Report) -> None:
+def _ours(system: System, batches: list[list[Any]], pace: Pace, turn: Turn, report: Report) -> None:
     import torch
 
     from residency.models.memory import return_free_memory
     from residency.tune.engine.hidden import HiddenStates
     from residency.tune.engine.step import Engine
-    from residency.tune.lora import Depth, Recipe, attach, trainable
+    from residency.tune.lora import Depth, Recipe, Schedule, attach, trainable
+    from residency.tune.training import learning_rate
 
     base = _base(system)
-    recipe = Recipe(depth=Depth(system.depth), seed=SEED)
-    model = attach(base, recipe)
-    parameters = list(trainable(model).values())
-    optimizer = torch.optim.AdamW(parameters, lr=RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
+    recipe = Recipe(
+        depth=Depth(system.depth), seed=SEED, learning_rate=pace.peak, warmup=0,
+        schedule=Schedule.COSINE if pace.falls else Schedule.CONSTANT,
+    )  # fmt: skip
+    model = attach(base, recipe) if system.method == "lora" else base.model.requires_grad_(True)
+    masters = Masters(list(trainable(model).values()))
+    optimizer = torch.optim.AdamW(masters.wide, lr=pace.peak, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     with tempfile.TemporaryDirectory() as folder:
         dtype = next(base.model.parameters()).dtype
         kept = HiddenStates(Path(folder) / "hidden", "bench", dtype, recipe.kept_bytes)
         engine = Engine(model, micro_tokens=recipe.micro_tokens, kept=kept)
         _forget_peak()
-        for batch in batches:
+        for step, batch in enumerate(batches):
             turn()
             total = sum(sample.supervised for sample in batch)
             loss = engine.learn(batch, 1 / total, None) / total
-            torch.nn.utils.clip_grad_norm_(parameters, recipe.max_norm)
+            masters.take_gradients()
+            torch.nn.utils.clip_grad_norm_(masters.wide, recipe.max_norm)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(recipe, step, len(batches))
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+            masters.give_weights()
             return_free_memory()
-            report(loss)
+            report(loss, model)
         kept.close()
 
 
-def _trl(system: System, batches: list[list[Any]], turn: Turn, report: Report) -> None:
+class Masters:
+    """The fp32 weights that the optimizer changes: an adapter's own, and wide copies of bf16 ones."""
+
+    def __init__(self, weights: list[Any]) -> None:
+        import torch
+
+        self.weights = weights
+        self.wide = [w if w.dtype is torch.float32 else w.detach().float().requires_grad_() for w in weights]
+
+    def take_gradients(self) -> None:
+        for wide, weight in self._copies():
+            wide.grad, weight.grad = weight.grad.float(), None
+
+    def give_weights(self) -> None:
+        for wide, weight in self._copies():
+            weight.data.copy_(wide.data)
+
+    def _copies(self) -> Iterator[tuple[Any, Any]]:
+        yield from ((wide, weight) for wide, weight in zip(self.wide, self.weights, strict=True) if wide is not weight)
+
+
+def _trl(system: System, batches: list[list[Any]], pace: Pace, turn: Turn, report: Report) -> None:
     from datasets import Dataset
     from transformers import TrainerCallback
     from trl import SFTConfig, SFTTrainer
@@ -161,14 +203,14 @@ def _trl(system: System, batches: list[list[Any]], turn: Turn, report: Report) -
 
         def on_log(self, _args: Any, _state: Any, _control: Any, logs: dict[str, float], **__: Any) -> None:
             if "loss" in logs:
-                report(logs["loss"])
+                report(logs["loss"], model)
 
     rows = [{"input_ids": list(s.ids), "labels": [-100] * s.first + list(s.ids[s.first :])} for b in batches for s in b]
     with tempfile.TemporaryDirectory() as folder:
         # Everything else is TRL's default: recomputed activations, padding to the longest sample of a batch.
         settings = SFTConfig(
             output_dir=folder, per_device_train_batch_size=BATCH, max_steps=len(batches),
-            learning_rate=RATE if system.method == "lora" else RATE / 10, lr_scheduler_type="constant",
+            learning_rate=pace.peak, lr_scheduler_type="cosine" if pace.falls else "constant",
             weight_decay=0.01, adam_beta2=0.99, max_grad_norm=1.0, bf16=system.precision == "bf16", use_cpu=True,
             logging_steps=1, save_strategy="no", report_to=[], disable_tqdm=True, max_length=None,
             completion_only_loss=True, train_sampling_strategy="sequential",
@@ -202,7 +244,7 @@ def _peak_mb() -> float:
 
 def compare(names: list[str], project: Path, batches: int, threads: int) -> dict[str, list[dict[str, float]]]:
     """Every system's steps, taken in turn."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     workers = {}
     for name in names:  # one after the other: a project is opened by one process at a time
         command = [sys.executable, __file__, str(project), "--worker", name, "--batches", str(batches)]

@@ -64,7 +64,7 @@ class Engine:
         total = 0.0
         with self._drawing(noise):
             for packed in self._packed(samples):
-                loss = (self._nats(packed) * packed.weights).sum()
+                loss = (nats(self._scores(packed), packed.targets) * packed.weights).sum()
                 (loss * scale).backward()  # type: ignore[no-untyped-call]
                 total += float(loss.detach())
         return total
@@ -73,10 +73,15 @@ class Engine:
     def measure(self, samples: Sequence[Sample]) -> list[float]:
         """Nats of each sample's supervised tokens, summed, unweighted, without dropout."""
         found: dict[int, list[float]] = {}
-        for packed in self._packed(samples):
-            for sample, value in zip(packed.samples, per_sample(self._nats(packed), packed), strict=True):
+        for packed, logits in self.read(samples):
+            for sample, value in zip(packed.samples, per_sample(nats(logits, packed.targets), packed), strict=True):
                 found.setdefault(id(sample), []).append(value)
         return [found[id(sample)].pop() for sample in samples]
+
+    def read(self, samples: Sequence[Sample]) -> Iterator[tuple[Packed, torch.Tensor]]:
+        """The samples, packed, and the logits of their supervised rows, (S, V), without dropout."""
+        for packed in self._packed(samples):
+            yield packed, self._scores(packed)
 
     def _packed(self, samples: Sequence[Sample]) -> Iterator[Packed]:
         if not self.packs:
@@ -85,12 +90,12 @@ class Engine:
         for part in parts(units_of(samples), self.micro_tokens):
             yield pack(part, self.device)
 
-    def _nats(self, packed: Packed) -> torch.Tensor:
-        """Of every supervised row, (S,)."""
+    def _scores(self, packed: Packed) -> torch.Tensor:
+        """Logits of every supervised row, (S, V)."""
         if self.first:
             self.below = torch.cat([self._hidden(unit) for unit in packed.units])[None]
         with self._computing(Part.UPPER if self.first else Part.ALL):
-            return nats(self._logits(packed), packed.targets)
+            return self._logits(packed)
 
     @torch.no_grad()
     def _hidden(self, unit: Unit) -> torch.Tensor:
