@@ -63,11 +63,12 @@ bench-extract: setup ## finding extraction, held out by patient and genre, and o
 bench-statistics: setup ## do intervals, verdicts and calibration keep their promises? simulated, some minutes
 	$(BIN)/python bench/statistical_promises.py
 
-bench-tune: setup ## training beside TRL with PEFT and full fine-tuning: time, memory, loss, on the demo's reports
+bench-tune: setup ## training beside TRL with PEFT and full fine-tuning: time, memory, loss, time to the same score
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	@$(BIN)/residency init bench-demo --demo neurology
 	$(BIN)/residency run --project bench-demo --until split
 	$(BIN)/python bench/tune.py bench-demo
+	$(BIN)/python bench/curves.py bench-demo
 
 bench-claims: setup ## planted hallucinations and omissions found by the claim check, held out by patient (DATA=folder)
 	$(BIN)/python bench/claims.py $(DATA)/neurology/reports.jsonl --defects $(DATA)/neurology/planted_defects.json

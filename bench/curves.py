@@ -7,8 +7,8 @@ The systems of tune.py, each in its own process, a step of each in turn, from th
 batches in the same order. After every few steps, outside of the time that counts, each system's weights are put on a
 twin of the base, and one evaluator, the same for all, reads the held-out examples: nats a token, mean over the tasks,
 and the share of answers that greedy decoding would write exactly. Learning rates fall along a cosine. A step counts
-with its tokens and the median cost of a token in its run: on a virtual machine whose host takes memory back, single steps
-take ten times as long as the same step elsewhere.
+with its tokens and the median cost of a token in its run: on a virtual machine whose host takes memory back, single
+steps take ten times as long as others of the same work.
 
 Covers: what a run ends with, and when. Does not cover: memory (tune.py). Learning rates are chosen with
 `--patients validation` and reported on the test patients, which is the default.
