@@ -244,7 +244,7 @@ def _peak_mb() -> float:
 
 def compare(names: list[str], project: Path, batches: int, threads: int) -> dict[str, list[dict[str, float]]]:
     """Every system's steps, taken in turn."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
     workers = {}
     for name in names:  # one after the other: a project is opened by one process at a time
         command = [sys.executable, __file__, str(project), "--worker", name, "--batches", str(batches)]
