@@ -7,11 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from residency.models.base import BaseWeights
 from residency.tune.engine import layout
 from residency.tune.engine.hidden import HiddenStates
 from residency.tune.engine.loss import nats
 from residency.tune.engine.step import Engine
-from residency.tune.lora import Depth, Recipe, attach, trainable
+from residency.tune.lora import Depth, Method, Recipe, attach, held_as, trainable
 from residency.tune.render import Sample
 
 ALONE = ("Gemma2",)  # families whose attention the engine leaves to the model
@@ -109,6 +110,25 @@ def test_any_choice_of_layers_can_be_adapted(tiny, targets) -> None:
     assert_equal_to_transformers(tiny.tiny_base(), some_samples(), targets=targets)
 
 
+@pytest.mark.parametrize("depth", Depth)
+@pytest.mark.parametrize("family", ["Llama", "Qwen2", "GPT2"])
+@pytest.mark.parametrize("method", Method)
+def test_every_method_has_the_loss_and_gradient_of_transformers_with_peft(tiny, method, family, depth) -> None:
+    chosen = GPT2 if family == "GPT2" else {}
+    engine = assert_equal_to_transformers(tiny.tiny_base(family), some_samples(), method=method, depth=depth, **chosen)
+    assert engine.packs and bool(engine.others) is (family == "GPT2"), "only transposed layers are left to PEFT"
+
+
+@pytest.mark.parametrize("targets", [("q_proj", "down_proj"), ("q_proj", "k_proj", "v_proj", "gate_proj")], ids=str)
+@pytest.mark.parametrize("weights", [BaseWeights.INT8, BaseWeights.NF4])
+@pytest.mark.parametrize("method", [Method.LORA, Method.RSLORA, Method.DORA])
+def test_an_adapter_on_a_quantized_base_has_the_gradient_of_transformers(tiny, method, weights, targets) -> None:
+    base = tiny.tiny_base().quantized(weights)
+    for depth in Depth:
+        engine = assert_equal_to_transformers(base, some_samples(), method=method, depth=depth, targets=targets)
+        assert engine.packs and not engine.others
+
+
 @pytest.mark.parametrize("family", ["Llama", "Mistral", "Gemma3"])
 def test_long_samples_are_read_in_chunks(tiny, family) -> None:
     begin = sample(300, 1, seed=9).ids
@@ -202,11 +222,24 @@ def test_measuring_is_the_loss_of_each_sample_in_their_order(tiny) -> None:
     assert engine.measure(samples[::-1]) == pytest.approx(alone[::-1], abs=1e-4)
 
 
-@pytest.mark.parametrize("family", ["Llama", "Mixtral", "Gemma2"])
-def test_kept_states_give_the_same_bits_as_computed_ones(tiny, states, family) -> None:
+@pytest.mark.parametrize(
+    ("family", "method", "weights"),
+    [
+        ("Llama", "lora", "loaded"),
+        ("Mixtral", "lora", "loaded"),
+        ("Gemma2", "lora", "loaded"),
+        ("Llama", "rslora", "loaded"),
+        ("Llama", "dora", "loaded"),
+        ("Llama", "pissa", "loaded"),
+        ("Llama", "lora", "int8"),
+        ("Llama", "dora", "nf4"),
+    ],
+)
+def test_kept_states_give_the_same_bits_as_computed_ones(tiny, states, family, method, weights) -> None:
+    base = held_as(tiny.tiny_base(family), BaseWeights(weights))
     samples, found = some_samples(), []
     for kept in (None, states(), states(), states(limit=20_000)):
-        model = adapted(tiny.tiny_base(family), depth="fast")
+        model = adapted(base, depth="fast", method=method)
         engine = Engine(model, micro_tokens=200, kept=kept)
         losses = [engine.learn(samples, 1.0, None) for _ in range(2)]
         found.append((losses, gradients(model)))

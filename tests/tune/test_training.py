@@ -142,7 +142,9 @@ def test_a_killed_run_goes_on_to_the_same_weights(tiny, tmp_path, killed_at, dep
     whole = run(tiny, tmp_path / "whole", recipe=recipe)
     environment = os.environ | {"OMP_NUM_THREADS": str(torch.get_num_threads())}
     command = [sys.executable, str(PROGRAM), str(tmp_path / "killed")]
-    first = subprocess.run([*command, str(killed_at), depth], env=environment, capture_output=True, timeout=120)
+    first = subprocess.run(
+        [*command, str(killed_at), f"depth={depth}"], env=environment, capture_output=True, timeout=120
+    )
     assert first.returncode == -signal.SIGKILL
     assert (tmp_path / "killed.checkpoint").is_file() and not (tmp_path / "killed").exists()
 

@@ -1,6 +1,6 @@
 """A base of a few thousand random weights, and a run of it as a program (for the test that kills it).
 
-python tiny.py FOLDER [KILL_AFTER_STEP [DEPTH]]
+python tiny.py FOLDER [KILL_AFTER_STEP [SETTING=VALUE ...]]
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from residency.models.base import Base, Precision
 from residency.models.catalogue import CatalogueEntry, FastDepth, Shape
 from residency.records import Example, Message, Split, TaskKind
-from residency.tune.lora import Depth, Recipe
+from residency.tune.lora import Recipe
 from residency.tune.training import Tick, train
 
 CONTROL = ("<|im_start|>", "<|im_end|>", "<|endoftext|>")
@@ -112,7 +112,8 @@ def main() -> None:
         if tick.step == kill_after:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    recipe = RECIPE.model_copy(update={"depth": Depth(sys.argv[3])}) if len(sys.argv) > 3 else RECIPE
+    changes = dict(setting.split("=") for setting in sys.argv[3:])
+    recipe = Recipe.model_validate(RECIPE.model_dump() | changes)
     train(examples(18), examples(6, Split.VALIDATION), tiny_base(), recipe, folder, labels=LABELS, progress=die)
 
 

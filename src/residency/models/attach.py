@@ -97,9 +97,13 @@ def _merged(model: Any) -> torch.nn.Module:
     import torch
     from peft.tuners.lora import LoraLayer
 
+    from residency.models.quantized import QuantizedLinear
+
     for module in model.modules():
         if isinstance(module, LoraLayer):
             adapted: Any = module.get_base_layer()
+            if isinstance(adapted, QuantizedLinear):
+                adapted = module.base_layer = adapted.widened()
             # A parameter of its own: safe_merge puts a new tensor into it, and the base keeps the old one.
             name = getattr(module, "parameter_name", "weight")  # experts are parameters, not layers
             setattr(adapted, name, torch.nn.Parameter(getattr(adapted, name).detach(), requires_grad=False))

@@ -15,7 +15,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,14 @@ class Precision(StrEnum):
     FP32 = "fp32"
 
 
+class BaseWeights(StrEnum):
+    """How the weights of the frozen linear layers are held while an adapter is trained on them (quantized.py)."""
+
+    LOADED = "loaded"  # in the precision that the base was loaded in
+    INT8 = "int8"  # one byte a number
+    NF4 = "nf4"  # half a byte, as in QLoRA
+
+
 @dataclass(frozen=True, slots=True)
 class Base:
     """A base model in memory. ``sha256`` identifies its weights, whatever folder they lie in.
@@ -56,6 +64,7 @@ class Base:
     sha256: str
     folder: Path
     precision: Precision  # bf16 or fp32, never auto
+    weights: BaseWeights = BaseWeights.LOADED
 
     @property
     def template(self) -> str:
@@ -75,14 +84,29 @@ class Base:
         tensors = [*self.model.parameters(), *self.model.buffers()]
         return copy.deepcopy(self.model, memo={id(tensor): tensor for tensor in tensors})
 
+    def quantized(self, weights: BaseWeights) -> Base:
+        """A second base with narrow linear layers; what is not quantized is shared. This one stays in memory as well:
+        where that matters, load the base so instead. ModelError where most weights are no linear layers."""
+        from residency.models.quantized import quantize_layers
+
+        model = self.fork()
+        quantize_layers(model, weights)
+        return replace(self, model=model, weights=weights)
+
 
 def load_base(
-    name: str, *, precision: Precision = Precision.AUTO, template_name: str | None = None, device: str | None = None
+    name: str,
+    *,
+    precision: Precision = Precision.AUTO,
+    weights: BaseWeights = BaseWeights.LOADED,
+    template_name: str | None = None,
+    device: str | None = None,
 ) -> Base:
     """The base called ``name``: "embedded", a folder, or a catalogue name that is also a folder here.
 
     ``template_name`` names a chat template for a folder that the catalogue does not know, or overrides the catalogue's.
-    ``device`` defaults to the first GPU, else the CPU. ModelError says what is wrong and how to go on.
+    ``weights`` narrows the linear layers, to train an adapter on. ``device`` defaults to the first GPU, else the CPU.
+    ModelError says what is wrong and how to go on.
     """
     folder = _folder_of(name)
     config = _config_of(folder)
@@ -92,9 +116,13 @@ def load_base(
     chosen = device or _default_device()
     resolved = resolve(precision, chosen)
     _require_room(folder, resolved, chosen)
-    model = _read_weights(folder, resolved).to(chosen)
+    model = _read_weights(folder, resolved)
+    if weights is not BaseWeights.LOADED:
+        from residency.models.quantized import quantize_layers
+
+        quantize_layers(model, weights)
     tokenizer = _read_tokenizer(folder)
-    return Base(model, tokenizer, entry, weights_sha256(folder), folder, resolved)
+    return Base(model.to(chosen), tokenizer, entry, weights_sha256(folder), folder, resolved, weights)
 
 
 def load_reading(name: str, *, template_name: str | None = None) -> tuple[Any, CatalogueEntry]:

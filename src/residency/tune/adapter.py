@@ -24,6 +24,7 @@ from residency.errors import ModelError
 from residency.models.base import Base
 from residency.settings import Settings, explain
 from residency.tune.lora import Recipe
+from residency.tune.pissa import save_as_lora
 
 if TYPE_CHECKING:
     import torch
@@ -57,6 +58,9 @@ class AdapterCard(Settings):
     base: str = Field(description="name of the base model")
     base_sha256: str = Field(description="hash of the base's weights")
     licence: str = Field(description="licence of the base's weights")
+    precision: str = Field(
+        default="", description="how the base was held in training: bf16 or fp32; recipe.base_weights may be narrower"
+    )
     template: str = Field(description="name of the chat template")
     data: str = Field(description="hash over the ids of the training and validation examples")
     examples: dict[str, int] = Field(description="training examples by task, count")
@@ -101,6 +105,7 @@ def save_adapter(model: PeftModel, card: AdapterCard, folder: Path) -> Adapter:
     try:
         # Without this word PEFT asks the Hugging Face hub for the base's configuration.
         model.save_pretrained(str(beside), save_embedding_layers=False)
+        save_as_lora(model, beside / CONFIG, beside / WEIGHTS)
         _sort_config(beside / CONFIG)
         (beside / "README.md").unlink(missing_ok=True)  # PEFT's empty form; card.json says more
         card = card.model_copy(update={"weights_sha256": content_sha256(beside)})

@@ -2,25 +2,26 @@
 
 In: what a person set, and what the catalogue knows of the base. Out: a ``Recipe``; a PEFT model on that base.
 
-Covers: which value comes from where (project file, then catalogue, then the general default); standard PEFT LoRA.
-Does not cover: the steps of training (training.py).
+Covers: which value comes from where (project file, then catalogue, then the general default); LoRA and its variants as
+PEFT has them; refusing what cannot go together. Does not cover: the steps of training (training.py).
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError
 
-from residency.errors import TrainingError
-from residency.models.base import Base
+from residency.errors import ModelError, TrainingError
+from residency.models.base import Base, BaseWeights
 from residency.models.catalogue import CatalogueEntry
 from residency.settings import Settings, explain
+from residency.tune import pissa
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -54,14 +55,33 @@ class Depth(StrEnum):
     FAST = "fast"  # the last ones, as many as the catalogue says of the base; those below are computed once
 
 
+class Method(StrEnum):
+    """Which kind of adapter is trained. All are saved in PEFT's format and load on the base as it is."""
+
+    LORA = "lora"
+    RSLORA = "rslora"  # LoRA whose update is multiplied by alpha / sqrt(rank), so that a high rank still learns
+    DORA = "dora"  # LoRA, and the length of every row of the weight (engine/dora.py)
+    PISSA = "pissa"  # LoRA that starts from the weight's largest singular directions (pissa.py)
+
+
 class Recipe(Settings):
     """How an adapter is trained."""
 
     learning_rate: float = Field(default=1e-4, gt=0, le=1, description="peak learning rate of AdamW, per step")
     batch_size: int = Field(default=8, ge=1, le=4096, description="examples a step, count")
     epochs: int = Field(default=3, ge=1, le=1000, description="passes over the training examples, count")
+    method: Method = Field(default=Method.LORA, description="kind of adapter: lora, rslora, dora or pissa")
+    base_weights: BaseWeights = Field(
+        default=BaseWeights.LOADED,
+        description="how the frozen base is held in training: as loaded, or its linear layers as int8 or nf4",
+    )
     rank: int = Field(default=16, ge=1, le=1024, description="rank of the LoRA matrices, count")
-    alpha: float = Field(default=32, gt=0, le=4096, description="LoRA scale; the update is multiplied by alpha / rank")
+    alpha: float = Field(
+        default=32,
+        gt=0,
+        le=4096,
+        description="LoRA scale; the update is multiplied by alpha / rank, with rslora by alpha / sqrt(rank)",
+    )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="share of a LoRA layer's inputs set to zero, 0 to 1")
     targets: tuple[str, ...] = Field(
         default=(*ATTENTION, *FEED_FORWARD), min_length=1, description="names of the linear layers that get an adapter"
@@ -143,8 +163,24 @@ def adapted_layers(recipe: Recipe, entry: CatalogueEntry) -> int:
     return entry.fast.layers if entry.fast else math.ceil(layers * FAST_SHARE)
 
 
+def held_as(base: Base, weights: BaseWeights) -> Base:
+    """The base with its weights held as the recipe says; TrainingError where that cannot be."""
+    if base.weights is weights:
+        return base
+    if base.weights is not BaseWeights.LOADED:
+        raise TrainingError(
+            f"recipe.base_weights is {weights}, and the base was loaded as {base.weights}.",
+            fix=f"Set recipe.base_weights to {base.weights}, or load the base again.",
+        )
+    try:
+        return base.quantized(weights)
+    except ModelError as error:
+        raise TrainingError(f"recipe.base_weights: {error.message}", fix=error.fix) from None
+
+
 def attach(base: Base, recipe: Recipe) -> PeftModel:
-    """A fork of the base with a fresh adapter: A is drawn with the recipe's seed, B is zero, both in fp32."""
+    """A fork of the base with a fresh adapter in fp32: A is drawn with the recipe's seed and B is zero, or both are as
+    PiSSA has them. TrainingError where the recipe and the base do not go together."""
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -152,6 +188,7 @@ def attach(base: Base, recipe: Recipe) -> PeftModel:
     layers, count = base.entry.shape.layers, adapted_layers(recipe, base.entry)
     top = range(layers - count, layers)
     linear, experts = _targets(model, recipe, top)
+    _refuse_impossible(recipe, base, experts)
     config = LoraConfig(
         r=recipe.rank,
         # PEFT types alpha as int; whole numbers stay whole in adapter_config.json.
@@ -159,6 +196,8 @@ def attach(base: Base, recipe: Recipe) -> PeftModel:
         lora_dropout=recipe.dropout,
         target_modules=linear,
         target_parameters=experts or None,
+        use_rslora=recipe.method is Method.RSLORA,
+        use_dora=recipe.method is Method.DORA,
         layers_to_transform=None if count >= layers else list(top),
         bias="none",
         task_type="CAUSAL_LM",
@@ -170,6 +209,8 @@ def attach(base: Base, recipe: Recipe) -> PeftModel:
         warnings.filterwarnings("ignore", message="fan_in_fan_out", category=UserWarning)
         torch.manual_seed(recipe.seed)
         adapted = get_peft_model(model, config, autocast_adapter_dtype=True)
+        if recipe.method is Method.PISSA:
+            pissa.start(adapted)
     # PEFT writes the folder of the base here, which means nothing on another machine.
     adapted.peft_config["default"].base_model_name_or_path = base.entry.name
     return adapted
@@ -198,11 +239,6 @@ def _targets(model: Any, recipe: Recipe, top: range) -> tuple[list[str], list[st
             f"recipe.targets: the base has no linear layer called {', '.join(unknown)}.",
             fix=f"Use some of: {', '.join(sorted(known - {'lm_head'}))}.",
         )
-    if experts and recipe.dropout:
-        raise TrainingError(
-            "recipe.dropout: PEFT cannot drop inputs of a mixture of experts.",
-            fix=f"Set recipe.dropout to 0, or recipe.targets to {', '.join(ATTENTION)}.",
-        )
     return [target for target in recipe.targets if target in linear], experts
 
 
@@ -210,4 +246,23 @@ def _linear_types() -> tuple[type, ...]:
     import torch
     from transformers.pytorch_utils import Conv1D
 
-    return torch.nn.Linear, Conv1D
+    from residency.models.quantized import QuantizedLinear
+
+    return torch.nn.Linear, Conv1D, QuantizedLinear
+
+
+def _refuse_impossible(recipe: Recipe, base: Base, experts: Sequence[str]) -> None:
+    """One TrainingError for everything in the recipe that does not go together, or not with this base."""
+    attention_only = f"recipe.targets to {', '.join(ATTENTION)}"
+    problems, cures = [], []
+    if experts and recipe.dropout:
+        problems.append("recipe.dropout: PEFT cannot drop inputs of a mixture of experts")
+        cures.append(f"recipe.dropout to 0, or {attention_only}")
+    if experts and recipe.method in (Method.DORA, Method.PISSA):
+        problems.append(f"recipe.method: {recipe.method} cannot adapt a mixture of experts")
+        cures.append(f"recipe.method to {Method.LORA} or {Method.RSLORA}, or {attention_only}")
+    if recipe.method is Method.PISSA and base.weights is not BaseWeights.LOADED:
+        problems.append(f"recipe.base_weights: pissa takes the base's weights apart, which {base.weights} cannot hold")
+        cures.append(f"recipe.base_weights to {BaseWeights.LOADED}, or recipe.method to {Method.LORA}")
+    if problems:
+        raise TrainingError(f"{'; '.join(problems)}.", fix=f"Set {'; and '.join(cures)}.")

@@ -44,6 +44,7 @@ from residency.tune.lora import (
     Schedule,
     adapted_layers,
     attach,
+    held_as,
     resolve,
     trainable,
 )
@@ -101,6 +102,7 @@ def train(
     resolved = resolve(recipe, base.entry)
     if resolved.recipe.choose_by is ChosenBy.METRIC and judge is None:
         raise TrainingError("recipe.choose_by: nothing here computes a metric.", fix="Set it to loss, or give a judge.")
+    base = held_as(base, resolved.recipe.base_weights)
     deck: Deck = training if callable(training) else lambda epoch: training
     first, limit = deck(0), resolved.recipe.max_tokens
     samples = render(first, base.tokenizer, base.template, max_tokens=limit)
@@ -346,10 +348,13 @@ class _Run:
         return save_adapter(self.model, self._card(), self.folder)
 
     def _card(self) -> AdapterCard:
+        from residency.models.quantized import count_parameters
+
         return AdapterCard(
             base=self.base.entry.name,
             base_sha256=self.base.sha256,
             licence=self.base.entry.licence,
+            precision=self.base.precision,
             template=self.base.template,
             data=self.card_data,
             examples=dict(self.counts.by_task),
@@ -358,7 +363,7 @@ class _Run:
             curve=tuple(self.state.curve),
             losses=tuple(self.state.losses),
             trainable=sum(parameter.numel() for parameter in self.parameters.values()),
-            total=sum(parameter.numel() for parameter in self.model.parameters()),
+            total=count_parameters(self.model),
             best_step=self.state.best_step or 0,
             layers=adapted_layers(self.recipe, self.base.entry),
             truncated=self.counts.truncated,

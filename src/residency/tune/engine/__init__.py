@@ -5,7 +5,7 @@ In: a PEFT model and samples. Out: the loss, and its gradient in the adapter's p
 Covers: every causal language model of transformers. What is saved against the usual trainer: padding (layout.py),
 beginnings that several questions share (layout.py), logits where nothing is learned, everything below the first
 adapted block (hidden.py), attention's slow backward pass on CPUs (attention.py), casts and copies around each adapter
-(linear.py), intermediate results of norms, rotations and gates (norm.py, rotary.py, gate.py).
+(linear.py, dora.py), intermediate results of norms, rotations and gates (norm.py, rotary.py, gate.py).
 Does not cover: the run around the step (../training.py).
 
 Rejected: a decoder of our own with a hand-written backward pass. It was as fast, and fitted one architecture.

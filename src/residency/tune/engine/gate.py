@@ -30,11 +30,10 @@ def install(module: Any) -> bool:
     act = getattr(module, "act_fn", None)
     if act is None or not all(hasattr(module, name) for name in ("gate_proj", "up_proj", "down_proj")):
         return False
-    weight = next(module.parameters())
     width = getattr(module.gate_proj, "in_features", None)
     if width is None:
         return False
-    x = torch.randn(2, width, generator=torch.Generator().manual_seed(0)).to(weight)
+    x = torch.randn(2, width, generator=torch.Generator().manual_seed(0)).to(module.gate_proj.weight)
     with torch.no_grad():
         expected = module(x)
         for activation in ACTIVATIONS:

@@ -2,8 +2,8 @@
 
 In: PEFT's layer. Out: the same layer, with a forward pass of our own.
 
-Covers: plain LoRA and rsLoRA on linear layers, biases of the base, dropout. Does not cover: DoRA and other variants,
-quantized bases, several adapters at once; PEFT computes those.
+Covers: plain LoRA and rsLoRA on linear layers, also on quantized ones (models/quantized.py), biases of the base,
+dropout. Does not cover: DoRA (dora.py); other variants, several adapters at once; PEFT computes those.
 
 PEFT widens the input to fp32 for its fp32 adapter and keeps the wide copy for the backward pass. Here products run in
 the base's precision; parameters, their gradients and the optimizer stay fp32. Nothing is kept but the layer's input,
@@ -18,19 +18,25 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from residency.models.quantized import QuantizedLinear
+
 
 def covers(module: torch.nn.Module) -> bool:
     """Whether ``module`` is a layer that this forward pass computes."""
+    return is_adapted_linear(module) and not module.lora_variant
+
+
+def is_adapted_linear(module: torch.nn.Module) -> bool:
+    """Whether ``module`` is PEFT's linear layer with the one adapter, of whatever variant, in its common form."""
     from peft.tuners.lora.layer import Linear
 
     return (
         type(module) is Linear
-        and type(module.get_base_layer()) is torch.nn.Linear
+        and type(module.get_base_layer()) in (torch.nn.Linear, QuantizedLinear)
         and list(module.active_adapters) == ["default"]
         and "default" in module.lora_A
         and not module.merged
         and not module.fan_in_fan_out
-        and not module.lora_variant
         and not module.lora_bias["default"]
     )
 
@@ -45,7 +51,7 @@ def forward(module: Any, x: torch.Tensor) -> torch.Tensor:
     base, dropout = module.base_layer, module.lora_dropout["default"]
     seen = dropout(x) if dropout.training and getattr(dropout, "p", 0) else None
     a, b = module.lora_A["default"].weight, module.lora_B["default"].weight
-    return _LoraLinear.apply(x, seen, base.weight, base.bias, a, b, float(module.scaling["default"]))  # type: ignore[no-untyped-call]
+    return _LoraLinear.apply(x, seen, base, a, b, float(module.scaling["default"]))  # type: ignore[no-untyped-call]
 
 
 class _LoraLinear(torch.autograd.Function):
@@ -56,31 +62,30 @@ class _LoraLinear(torch.autograd.Function):
         ctx: Any,
         x: torch.Tensor,  # (..., in), base precision
         seen: torch.Tensor | None,
-        weight: torch.Tensor,  # (out, in), base precision, frozen
-        bias: torch.Tensor | None,
+        base: torch.nn.Linear,  # weight (out, in), base precision, frozen; a quantized one is widened for each product
         a: torch.Tensor,  # (R, in), fp32
         b: torch.Tensor,  # (out, R), fp32
         scale: float,
     ) -> torch.Tensor:
         read = (x if seen is None else seen).flatten(0, -2)
         low = read @ a.to(x.dtype).T  # (T, R)
-        y = F.linear(x.flatten(0, -2), weight, bias).addmm_(low, b.to(x.dtype).T, alpha=scale)
-        ctx.save_for_backward(read, low, weight, a, b)
-        ctx.scale, ctx.dropped, ctx.shape = scale, seen is not None, x.shape
+        y = F.linear(x.flatten(0, -2), base.weight, base.bias).addmm_(low, b.to(x.dtype).T, alpha=scale)
+        ctx.save_for_backward(read, low, a, b)
+        ctx.base, ctx.scale, ctx.dropped, ctx.shape = base, scale, seen is not None, x.shape
         return y.view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        read, low, weight, a, b = ctx.saved_tensors
+        read, low, a, b = ctx.saved_tensors
         dy = dy.flatten(0, -2)
         dlow = (dy @ b.to(dy.dtype)).mul_(ctx.scale)  # (T, R)
         da, db = (dlow.T @ read).to(a.dtype), (dy.T @ low).to(b.dtype).mul_(ctx.scale)
         dx = dseen = None
         if ctx.needs_input_grad[0]:
-            dx = dy @ weight
+            dx = dy @ ctx.base.weight
             if not ctx.dropped:
                 dx.addmm_(dlow, a.to(dy.dtype))
             dx = dx.view(ctx.shape)
         if ctx.dropped and ctx.needs_input_grad[1]:
             dseen = (dlow @ a.to(dy.dtype)).view(ctx.shape)
-        return dx, dseen, None, None, da, db, None
+        return dx, dseen, None, da, db, None

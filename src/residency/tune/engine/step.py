@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from residency.tune.engine import attention, gate, linear, norm, rotary
+from residency.tune.engine import attention, dora, gate, linear, norm, rotary
 from residency.tune.engine.hidden import HiddenStates
 from residency.tune.engine.layout import Packed, Unit, pack, parts, per_sample, units_of
 from residency.tune.engine.loss import nats
@@ -171,6 +171,8 @@ class Engine:
         for name, module in self.base.named_modules():
             if linear.covers(module):
                 linear.install(module)
+            elif dora.covers(module):
+                dora.install(module)
             elif isinstance(module, LoraLayer):
                 others.append(name)
         for module in self.base.modules():
