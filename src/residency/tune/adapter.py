@@ -24,6 +24,7 @@ from residency.errors import ModelError
 from residency.models.base import Base
 from residency.settings import Settings, explain
 from residency.tune.lora import Recipe
+from residency.tune.pairs import PreferenceRecipe
 
 if TYPE_CHECKING:
     import torch
@@ -51,6 +52,41 @@ class CurvePoint(Settings):
     )
 
 
+class PreferencePoint(Settings):
+    """What the pairs that are not trained on say of a state, beside the adapter that the run began with.
+
+    A reward is beta x (log-likelihood of an answer under this state - under the adapter of the beginning), in nats.
+    """
+
+    step: int = Field(ge=0, description="steps done, count")
+    epoch: float = Field(ge=0, description="passes over the training pairs done")
+    loss: float | None = Field(description="training loss, mean over the steps since the last point; none at the start")
+    judged: float = Field(ge=0, description="loss on the judging pairs; ln 2 = 0.693 where nothing was learned")
+    margin: float = Field(description="reward of the chosen answer less that of the rejected, mean over judging pairs")
+    accuracy: float = Field(ge=0, le=1, description="share of judging pairs whose margin is above 0")
+
+
+class Preferences(Settings):
+    """What an adapter learned from preference pairs, after the training that the rest of its card tells of."""
+
+    parent_sha256: str = Field(description="hash of the adapter that it began with, and was held near to")
+    pairs: int = Field(ge=0, description="pairs trained on, count")
+    judging: int = Field(ge=0, description="pairs of other patients that judged, count")
+    nameless: int = Field(ge=0, description="pairs without a patient, count: nobody can tell whose they are")
+    by_task: dict[str, int] = Field(description="pairs trained on by task, count")
+    data: str = Field(description="hash over the tokens of all pairs, both sides")
+    recipe: PreferenceRecipe = Field(description="recipe")
+    curve: tuple[PreferencePoint, ...] = Field(description="the state before the first step, and after every epoch")
+    best_step: int = Field(ge=0, description="the step whose weights these are")
+    library: str = Field(description="what computed the steps, with its version")
+    created: str = Field(description="ISO 8601, UTC")
+
+    @property
+    def best(self) -> PreferencePoint:
+        """The point whose weights these are."""
+        return next(point for point in self.curve if point.step == self.best_step)
+
+
 class AdapterCard(Settings):
     """Where an adapter comes from."""
 
@@ -74,6 +110,9 @@ class AdapterCard(Settings):
     )
     tokens: int = Field(ge=0, description="tokens trained on, count")
     created: str = Field(description="ISO 8601, UTC")
+    preferences: Preferences | None = Field(
+        default=None, description="what it learned from preference pairs afterwards; none if nothing"
+    )
     weights_sha256: str = Field(default="", description="hash of adapter_model.safetensors and adapter_config.json")
 
 
