@@ -187,6 +187,14 @@ def test_a_loss_that_is_no_number_stops_and_writes_nothing(base, parent, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_adapter_that_did_not_change_is_not_written(base, parent, tmp_path):
+    """It would have its parent's name: the hash of its weights."""
+    pytest.importorskip("trl")
+    with pytest.raises(TrainingError, match="changed nothing"):
+        preference.prefer(pairs(8), base, parent, RECIPE.model_copy(update={"learning_rate": 1e-30}), tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_adapter_of_another_base_is_refused(base, parent, tmp_path):
     pytest.importorskip("trl")
     stranger = Adapter(parent.folder, parent.card.model_copy(update={"base_sha256": "0" * 64}))

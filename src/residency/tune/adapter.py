@@ -14,6 +14,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +88,11 @@ class Preferences(Settings):
         """The point whose weights these are."""
         return next(point for point in self.curve if point.step == self.best_step)
 
+    @property
+    def helped(self) -> bool:
+        """Whether the judging pairs find the state better than the adapter of the beginning."""
+        return self.best.judged < self.curve[0].judged
+
 
 class AdapterCard(Settings):
     """Where an adapter comes from."""
@@ -135,21 +142,43 @@ class Adapter:
 
 def save_adapter(model: PeftModel, card: AdapterCard, folder: Path) -> Adapter:
     """Writes the adapter beside ``folder`` and moves it there whole; an older one at that place is replaced."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-    try:
+    with _whole_folder(folder) as beside:
         # Without this word PEFT asks the Hugging Face hub for the base's configuration.
         model.save_pretrained(str(beside), save_embedding_layers=False)
         _sort_config(beside / CONFIG)
         (beside / "README.md").unlink(missing_ok=True)  # PEFT's empty form; card.json says more
         card = card.model_copy(update={"weights_sha256": content_sha256(beside)})
         (beside / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return Adapter(folder, card)
+
+
+def copy_adapter(adapter: Adapter, folder: Path) -> Adapter:
+    """The same adapter in another folder; an older one at that place is replaced."""
+    may_be_adapter(folder)
+    with _whole_folder(folder) as beside:
+        for name in (CONFIG, WEIGHTS, CARD):
+            shutil.copy2(adapter.folder / name, beside / name)
+    return Adapter(folder, adapter.card)
+
+
+def may_be_adapter(folder: Path) -> None:
+    """ModelError where something else than an adapter of ours stands in ``folder``: saving would delete it."""
+    if folder.exists() and not (folder / CARD).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ModelError(f"{folder}: there is something else than an adapter.", fix="Name another folder.")
+
+
+@contextmanager
+def _whole_folder(folder: Path) -> Iterator[Path]:
+    """Gives a temporary folder beside ``folder`` and moves it there whole; what was there is replaced."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    try:
+        yield beside
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    return Adapter(folder, card)
 
 
 def load_card(folder: Path) -> Adapter:

@@ -94,6 +94,11 @@ def prefer(
         trainer = make_trainer(model, base, checked, recipe, Path(scratch))
         trainer.add_callback(watch.callback())
         trainer.train()
+    if not watch.changed:  # it would have the name of the old one, and another card
+        raise TrainingError(
+            "The pairs changed nothing: the best state has the weights of the adapter that it began with.",
+            fix="Raise preference.learning_rate or preference.epochs, or bring more pairs.",
+        )
     watch.put_back()
     model.delete_adapter("ref")
     preferences = Preferences(
@@ -133,7 +138,7 @@ def make_trainer(model: Any, base: Base, checked: Checked, recipe: PreferenceRec
         gradient_accumulation_steps=recipe.batch_size // at_once,
         per_device_eval_batch_size=1,  # TRL takes the mean of its batches' means: exact where each has one pair
         lr_scheduler_type=recipe.schedule.value,
-        warmup_steps=math.ceil(recipe.warmup * steps),
+        warmup_steps=int(recipe.warmup * steps),  # transformers' first step of a warmup has the rate 0
         weight_decay=recipe.weight_decay,
         max_grad_norm=recipe.max_norm,
         seed=recipe.seed,
@@ -196,6 +201,7 @@ class _Watch:
     progress: Callable[[PreferenceTick], None]
     curve: list[PreferencePoint] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)  # since the last point
+    start: dict[str, Any] = field(default_factory=dict)  # weights
     best: dict[str, Any] = field(default_factory=dict)
     best_step: int = 0
 
@@ -209,6 +215,11 @@ class _Watch:
                 self._stepped(state, float(logs["loss"]))
 
         return type("Watch", (TrainerCallback,), {"on_log": on_log})()
+
+    @property
+    def changed(self) -> bool:
+        """Whether the best weights are others than those of the beginning."""
+        return any(bool((self.best[name] != value).any()) for name, value in self.start.items())
 
     def put_back(self) -> None:
         """The best weights into the model."""
@@ -233,15 +244,18 @@ class _Watch:
             margin=logs["eval_rewards/margins"],
             accuracy=logs["eval_rewards/accuracies"],
         )
-        first = not self.curve
         after = [one.judged for one in self.curve[1:]]
         self.curve.append(point)
         self.losses.clear()
-        if not first:  # the state before the first step is the adapter that there is already
-            if not after or point.judged < min(after):
-                self.best_step = point.step
-                self.best = {name: p.detach().clone() for name, p in trainable(self.model).items()}
-            self.progress(PreferenceTick(state.global_step, state.max_steps, point.loss or 0.0, point))
+        if point.loss is None:  # before the first step: the adapter that there is already is no candidate
+            self.start = self._weights()
+            return
+        if not after or point.judged < min(after):
+            self.best_step, self.best = point.step, self._weights()
+        self.progress(PreferenceTick(state.global_step, state.max_steps, point.loss, point))
+
+    def _weights(self) -> dict[str, Any]:
+        return {name: parameter.detach().clone() for name, parameter in trainable(self.model).items()}
 
     def _stop_if_lost(self, state: Any, loss: float) -> None:
         if not math.isfinite(loss):
