@@ -61,12 +61,14 @@ def gradients(model) -> dict[str, torch.Tensor]:
     return found
 
 
-def assert_equal_to_transformers(base, samples: list[Sample], *, micro_tokens: int = 256, **settings) -> Engine:
+def assert_equal_to_transformers(
+    base, samples: list[Sample], *, micro_tokens: int = 256, recompute: bool = False, **settings
+) -> Engine:
     model = adapted(base, **settings).eval()
     expected = loss_of_transformers(model, samples)
     (expected * 0.25).backward()
     wanted = gradients(model)
-    engine = Engine(model, micro_tokens=micro_tokens)
+    engine = Engine(model, micro_tokens=micro_tokens, recompute=recompute)
     found = engine.learn(samples, 0.25, None)
     assert found == pytest.approx(float(expected.detach()), rel=1e-5, abs=1e-4)
     for name, gradient in gradients(model).items():
@@ -93,6 +95,24 @@ def test_loss_and_gradient_equal_those_of_transformers_with_peft(tiny, family, d
 )
 def test_any_choice_of_layers_can_be_adapted(tiny, targets) -> None:
     assert_equal_to_transformers(tiny.tiny_base(), some_samples(), targets=targets)
+
+
+@pytest.mark.parametrize("depth", Depth)
+@pytest.mark.parametrize("family", ["Llama", "Mistral", "Mixtral", "Gemma2", "GPT2"])
+def test_blocks_that_compute_again_give_the_same_gradient(tiny, family, depth) -> None:
+    chosen = GPT2 if family == "GPT2" else {}
+    assert_equal_to_transformers(tiny.tiny_base(family), some_samples(), recompute=True, depth=depth, **chosen)
+
+
+def test_blocks_that_compute_again_draw_the_same_dropout(tiny) -> None:
+    samples, found = some_samples(), []
+    for recompute in (False, True):
+        model = adapted(tiny.tiny_base(), dropout=0.5)
+        engine = Engine(model, micro_tokens=200, recompute=recompute)
+        loss = engine.learn(samples, 1.0, torch.Generator().manual_seed(3))
+        found.append((loss, gradients(model)))
+    assert found[0][0] == found[1][0]
+    assert all(torch.equal(gradient, found[1][1][name]) for name, gradient in found[0][1].items())
 
 
 @pytest.mark.parametrize("family", ["Llama", "Mistral", "Gemma3"])

@@ -332,12 +332,28 @@ def rotate(project: Folder = HERE) -> None:
 
 
 @app.command()
-def models() -> None:
-    """List the base models that are known, with licence and defaults."""
-    from residency.cli.render import show_models
-    from residency.models.catalogue import catalogue
+def models(
+    context: typer.Context,
+    base: Annotated[
+        str | None, typer.Argument(help="What does it take to train this one? A name, or a folder with config.json.")
+    ] = None,
+    rank: Annotated[int, typer.Option(min=1, max=1024, help="Of the adapter.")] = 16,
+    micro_tokens: Annotated[int, typer.Option(min=16, help="Tokens held in memory at once.")] = 2048,
+    recompute: Annotated[bool, typer.Option("--recompute", help="Compute blocks again instead of keeping.")] = False,
+    gpus: Annotated[int, typer.Option(min=1, help="GPUs that share the blocks.")] = 8,
+) -> None:
+    """List the base models that are known; or say what it takes to train one, without reading its weights."""
+    if base is None:
+        from residency.cli.render import show_models
+        from residency.models.catalogue import catalogue
 
-    show_models(catalogue())
+        refuse_ignored(context, ("rank", "micro_tokens", "recompute", "gpus"), "only where a base is named")
+        show_models(catalogue())
+    else:
+        from residency.cli.tune import show_sizes
+        from residency.tune.lora import Recipe
+
+        show_sizes(base, Recipe(rank=rank, micro_tokens=micro_tokens, recompute=recompute), gpus)
 
 
 def main() -> None:

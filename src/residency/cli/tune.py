@@ -1,6 +1,6 @@
-"""Tuning on the command line: what the model sees, and a sweep.
+"""Tuning on the command line: what the model sees, a sweep, and what a base takes.
 
-In: what the command was given. Out: colored samples, a table.
+In: what the command was given. Out: colored samples, tables.
 
 Covers: rendering; without colors the headings still say what is learned. Does not cover: doing it (rehearsal.py).
 """
@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
 from residency.cli.files import out
 from residency.cli.progress import bars
 from residency.rehearsal import see_samples, sweep_rates
+from residency.tune.lora import Recipe
 from residency.tune.show import Piece
+from residency.tune.sizes import memory_of, sizes_of
 
 READ, LEARNED, SPECIAL = ("", "underline"), ("bold green", "bold green underline"), "reverse"
 
@@ -64,3 +67,21 @@ def show_sweep(project: Path) -> None:
         return
     out.print("Proposed for residency.yaml:\n")
     out.print(f"recipe:\n  learning_rate: {found.proposed:g}")
+
+
+def show_sizes(base: str, recipe: Recipe, gpus: int) -> None:
+    """Prints what training a base would take, by shape."""
+    sizes = sizes_of(base, recipe)
+    out.print(f"{sizes.name}: {sizes.parameters:,} parameters, {decimal(sizes.base_bytes)} in bf16.")
+    out.print(
+        f"Adapter of rank {recipe.rank} on {sizes.adapted} of {sizes.blocks} blocks: {sizes.trained:,} parameters, "
+        f"{decimal(sizes.adapter_bytes)} ({sizes.adapter_bytes / sizes.base_bytes:.2%} of the base)."
+    )
+    table = Table("memory of training", "weights", "adapter, optimizer", "activations at most", "together")
+    for memory in memory_of(sizes, micro_tokens=recipe.micro_tokens, gpus=gpus):
+        parts = (memory.weights, memory.adapter, memory.activations, memory.total)
+        table.add_row(memory.place, *(decimal(int(part)) for part in parts))
+    out.print(table)
+    out.print(f"By shape, {recipe.micro_tokens} tokens at once; a run measures its own need before its first step.")
+    if sizes.experts:
+        out.print("PEFT holds adapted experts once more; --recompute holds those of one block at a time.")

@@ -60,7 +60,7 @@ class Base:
     @property
     def template(self) -> str:
         """Name of the chat template."""
-        return self.entry.template
+        return self.entry.chat_template
 
     @property
     def device(self) -> torch.device:
@@ -197,12 +197,14 @@ def _require_plain_files(folder: Path) -> None:
 
 def _entry_of(folder: Path, config: Mapping[str, Any], template_name: str | None) -> CatalogueEntry:
     known = entry_of_folder(folder, config)
-    if known is not None:
-        return known.model_copy(update={"template": template(template_name).name}) if template_name else known
+    if known is not None and template_name is not None:
+        return known.model_copy(update={"template": template(template_name).name})
+    if known is not None and known.template is not None:
+        return known
     if template_name is None:
         names = ", ".join(one.name for one in catalogue().templates)
         raise ModelError(
-            f"{folder}: this base is not in the catalogue, so its chat template has to be named.",
+            f"{folder}: the catalogue names none for this base, so its chat template has to be named.",
             fix=f"Name one of the pinned templates: {names}. The folder's own is code and is not used.",
         )
     try:

@@ -147,7 +147,9 @@ class _Run:
         )
         self.state = read_checkpoint(self.checkpoint, self.identity, self.parameters, self.optimizer) or State()
         kept = self._open_hidden()
-        self.engine: Engine = Engine(self.model, micro_tokens=self.recipe.micro_tokens, kept=kept)
+        self.engine: Engine = Engine(
+            self.model, micro_tokens=self.recipe.micro_tokens, kept=kept, recompute=self.recipe.recompute
+        )
         try:
             self._forecast()
             self._follow()

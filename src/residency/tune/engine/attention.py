@@ -1,6 +1,6 @@
 """Attention inside the spans of a packed sequence.
 
-In: queries, keys and values of one layer; the spans, from ``over``. Out: what the queries read.
+In: queries, keys and values of one layer; the ``Spans``, from ``over``. Out: what the queries read.
 
 Covers: grouped queries, sliding windows, a shared beginning; a backward pass of plain matrix products, which computes
 the probabilities again instead of keeping them. Does not cover: scores that are capped, attention sinks (refused, and
@@ -77,14 +77,18 @@ _OVER: ContextVar[Spans | None] = ContextVar("spans", default=None)
 
 
 @contextmanager
-def over(spans: Sequence[Span]) -> Iterator[Spans]:
+def over(spans: Spans | None) -> Iterator[None]:
     """While this lasts, layers with this attention attend inside ``spans``."""
-    current = Spans(spans)
-    token = _OVER.set(current)
+    token = _OVER.set(spans)
     try:
-        yield current
+        yield
     finally:
         _OVER.reset(token)
+
+
+def spans_now() -> Spans | None:
+    """What layers attend inside of at this moment."""
+    return _OVER.get()
 
 
 def register() -> None:

@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from residency.tune.engine import attention, gate, linear, norm, rotary
 from residency.tune.engine.hidden import HiddenStates
@@ -43,13 +44,15 @@ class Part(StrEnum):
 class Engine:
     """Loss and gradient of samples. ``micro_tokens`` bounds how many tokens are in memory at once."""
 
-    def __init__(self, model: Any, *, micro_tokens: int, kept: HiddenStates | None = None) -> None:
+    def __init__(
+        self, model: Any, *, micro_tokens: int, kept: HiddenStates | None = None, recompute: bool = False
+    ) -> None:
         self.model, self.base = model, model.get_base_model()
-        self.micro_tokens, self.kept = micro_tokens, kept
+        self.micro_tokens, self.kept, self.recompute = micro_tokens, kept, recompute
         self.device = next(self.base.parameters()).device
         self.model.eval()
         self.others = self._exchange()
-        self.layers = _layers(self.base)
+        self.layers = blocks_of(self.base)
         self.first = first_adapted(model)
         self.part, self.tuples = Part.ALL, False
         self.below = torch.empty(0)  # (1, T, H) what the first adapted block reads
@@ -117,7 +120,7 @@ class Engine:
     def _forward(self, module: Any, packed: Packed, **settings: Any) -> Any:
         if not self.packs:
             return module(input_ids=packed.ids, use_cache=False, **settings)
-        with attention.over(packed.spans), rotary.turning(self.base):
+        with attention.over(attention.Spans(packed.spans)), rotary.turning(self.base):
             return module(input_ids=packed.ids, position_ids=packed.positions, use_cache=False, **settings)
 
     def _layer(self, number: int, forward: Any, hidden_states: torch.Tensor, *args: Any, **settings: Any) -> Any:
@@ -127,10 +130,23 @@ class Engine:
         elif self.part is Part.UPPER and number < self.first:
             hidden_states = self.below
         else:
+            if self.recompute and torch.is_grad_enabled():
+                forward = partial(self._again, forward, attention.spans_now())
             result = forward(hidden_states, *args, **settings)
             self.tuples = isinstance(result, tuple)
             return result
         return (hidden_states,) if self.tuples else hidden_states
+
+    def _again(
+        self, forward: Any, spans: attention.Spans | None, hidden: torch.Tensor, *args: Any, **others: Any
+    ) -> Any:
+        """A block that keeps its input alone, and computes again in the backward pass, with the same spans."""
+
+        def compute(hidden: torch.Tensor) -> Any:
+            with attention.over(spans), rotary.turning(self.base):
+                return forward(hidden, *args, **others)
+
+        return checkpoint(compute, hidden, use_reentrant=False)
 
     @contextmanager
     def _computing(self, part: Part) -> Iterator[None]:
@@ -200,7 +216,7 @@ class Engine:
 
 def first_adapted(model: Any) -> int:
     """Number of the first block with something to learn; 0 where that lies outside of the blocks."""
-    blocks = _layers(model.get_base_model())
+    blocks = blocks_of(model.get_base_model())
     inside = {id(p): number for number, block in enumerate(blocks) for p in block.parameters() if p.requires_grad}
     adapted = [inside.get(id(p)) for p in model.parameters() if p.requires_grad]
     lowest = [number for number in adapted if number is not None]
@@ -210,7 +226,7 @@ def first_adapted(model: Any) -> int:
     return 0 if below or not lowest else min(lowest)
 
 
-def _layers(base: Any) -> list[Any]:
+def blocks_of(base: Any) -> list[Any]:
     """The decoder blocks, in order."""
     count = base.config.num_hidden_layers
     lists = [m for m in base.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == count]
