@@ -50,6 +50,18 @@ def refuse_both(source: Path | None, gold: Path) -> None:
         )
 
 
+@app.callback()
+def refuse_launched(context: typer.Context) -> None:
+    from residency.errors import ProjectError
+    from residency.tune.processes import launched
+
+    if launched() > 1 and context.invoked_subcommand != "tune":
+        raise ProjectError(
+            f"residency {context.invoked_subcommand} runs in one process; {launched()} were launched.",
+            fix="Launch residency tune, and run the rest without the launcher: the trained adapter is found again.",
+        )
+
+
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Where to make the project.", metavar="DIR")],
@@ -97,9 +109,12 @@ def tune(
 ) -> None:
     """Run the loop up to tuning; or look at what would be trained on, or at learning rates, without training."""
     from residency.errors import ProjectError
+    from residency.tune.processes import launched
 
     if show is not None and sweep:
         raise ProjectError("--show and --sweep: one at a time.", fix="Leave one of them out.")
+    if launched() > 1 and (show is not None or sweep):
+        raise ProjectError("--show and --sweep run in one process.", fix="Run them without the launcher.")
     if show is not None:
         from residency.cli.tune import show_samples
 
@@ -108,6 +123,10 @@ def tune(
         from residency.cli.tune import show_sweep
 
         show_sweep(project)
+    elif launched() > 1:
+        from residency.cli.tune import tune_together
+
+        tune_together(project)
     else:
         run(project, until="tune")
 

@@ -16,9 +16,12 @@ from rich.text import Text
 from residency.cli.files import out
 from residency.cli.progress import bars
 from residency.rehearsal import see_samples, sweep_rates
+from residency.story import run_project
 from residency.tune.lora import Recipe
+from residency.tune.processes import join
 from residency.tune.show import Piece
 from residency.tune.sizes import memory_of, sizes_of
+from residency.tune.together import assist, dismiss
 
 READ, LEARNED, SPECIAL = ("", "underline"), ("bold green", "bold green underline"), "reverse"
 
@@ -67,6 +70,18 @@ def show_sweep(project: Path) -> None:
         return
     out.print("Proposed for residency.yaml:\n")
     out.print(f"recipe:\n  learning_rate: {found.proposed:g}")
+
+
+def tune_together(project: Path) -> None:
+    """Runs the loop up to tuning in the first of several processes; the others train with it and say nothing."""
+    processes = join()
+    if processes.leads:
+        with bars() as progress:
+            run_project(project, progress, until="tune", processes=processes)
+        dismiss(processes)
+    else:
+        assist(processes)
+    processes.leave()
 
 
 def show_sizes(base: str, recipe: Recipe, gpus: int) -> None:

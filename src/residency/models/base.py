@@ -77,12 +77,18 @@ class Base:
 
 
 def load_base(
-    name: str, *, precision: Precision = Precision.AUTO, template_name: str | None = None, device: str | None = None
+    name: str,
+    *,
+    precision: Precision = Precision.AUTO,
+    template_name: str | None = None,
+    device: str | None = None,
+    empty: bool = False,
 ) -> Base:
     """The base called ``name``: "embedded", a folder, or a catalogue name that is also a folder here.
 
     ``template_name`` names a chat template for a folder that the catalogue does not know, or overrides the catalogue's.
-    ``device`` defaults to the first GPU, else the CPU. ModelError says what is wrong and how to go on.
+    ``device`` defaults to the first GPU, else the CPU. ``empty`` reads no weights and gives no identity: they are on
+    the meta device, for another process to fill in. ModelError says what is wrong and how to go on.
     """
     folder = _folder_of(name)
     config = _config_of(folder)
@@ -91,6 +97,8 @@ def load_base(
     entry = _entry_of(folder, config, template_name)
     chosen = device or _default_device()
     resolved = resolve(precision, chosen)
+    if empty:
+        return Base(_without_weights(folder, resolved), _read_tokenizer(folder), entry, "", folder, resolved)
     _require_room(folder, resolved, chosen)
     model = _read_weights(folder, resolved).to(chosen)
     tokenizer = _read_tokenizer(folder)
@@ -285,6 +293,17 @@ def _read_weights(folder: Path, precision: Precision) -> torch.nn.Module:
             f"{folder}: {len(missing)} weights are missing, {missing[0]} among them.",
             fix="Copy the model folder again.",
         )
+    return model.eval().requires_grad_(False)
+
+
+def _without_weights(folder: Path, precision: Precision) -> torch.nn.Module:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    dtype = torch.bfloat16 if precision is Precision.BF16 else torch.float32
+    with torch.device("meta"):
+        model: torch.nn.Module = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")  # type: ignore[no-untyped-call]
     return model.eval().requires_grad_(False)
 
 

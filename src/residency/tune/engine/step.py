@@ -5,6 +5,7 @@ In: a PEFT model and samples. Out: the loss; gradients are added to the paramete
 Covers: every causal language model of transformers, on any device. Samples lie end to end where the model's attention
 allows it, which is tried on construction; elsewhere (state-space models, capped scores) one sample at a time. Blocks
 below the first adapted one compute without a graph, once for each text where ``kept`` is given.
+Where blocks are shared out over processes (shards.py), all of them call ``learn`` and ``measure`` at the same time.
 Does not cover: the order of samples, the optimizer (../training.py).
 
 The model is the plain transformers model: some of its modules get another forward pass that computes the same. Names,
@@ -14,7 +15,7 @@ parameters and what PEFT saves stay as they are.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
@@ -27,9 +28,11 @@ from residency.tune.engine import attention, gate, linear, norm, rotary
 from residency.tune.engine.hidden import HiddenStates
 from residency.tune.engine.layout import Packed, Unit, pack, parts, per_sample, units_of
 from residency.tune.engine.loss import nats
+from residency.tune.engine.shards import Shards, modules_outside
 from residency.tune.render import Sample
 
 PROBE = 12  # tokens of the sequences on which packing is tried
+IDLE = Unit((Sample("", "", (0, 0), 1, 0.0),))  # computed while other processes have more to do; counts nothing
 TOLERANCE = 0.05  # relative difference of logits that still is rounding (bf16) and not another computation
 
 
@@ -45,15 +48,21 @@ class Engine:
     """Loss and gradient of samples. ``micro_tokens`` bounds how many tokens are in memory at once."""
 
     def __init__(
-        self, model: Any, *, micro_tokens: int, kept: HiddenStates | None = None, recompute: bool = False
+        self,
+        model: Any,
+        *,
+        micro_tokens: int,
+        kept: HiddenStates | None = None,
+        recompute: bool = False,
+        shards: Shards | None = None,
     ) -> None:
         self.model, self.base = model, model.get_base_model()
-        self.micro_tokens, self.kept, self.recompute = micro_tokens, kept, recompute
-        self.device = next(self.base.parameters()).device
+        self.micro_tokens, self.kept, self.recompute, self.shards = micro_tokens, kept, recompute, shards
+        self.device = next(self.base.parameters()).device if shards is None else shards.device
         self.model.eval()
-        self.others = self._exchange()
         self.layers = blocks_of(self.base)
         self.first = first_adapted(model)
+        self.others = self._prepare()
         self.part, self.tuples = Part.ALL, False
         self.below = torch.empty(0)  # (1, T, H) what the first adapted block reads
         for number, layer in enumerate(self.layers):
@@ -81,10 +90,11 @@ class Engine:
         return [found[id(sample)].pop() for sample in samples]
 
     def _packed(self, samples: Sequence[Sample]) -> Iterator[Packed]:
-        if not self.packs:
-            yield from (pack([Unit((sample,))], self.device) for sample in samples)
-            return
-        for part in parts(units_of(samples), self.micro_tokens):
+        units = [Unit((sample,)) for sample in samples] if not self.packs else units_of(samples)
+        divided = list(parts(units, self.micro_tokens) if self.packs else ([unit] for unit in units))
+        if self.shards:  # a block computes as often in every process
+            divided += [[IDLE]] * (self.shards.most(len(divided)) - len(divided))
+        for part in divided:
             yield pack(part, self.device)
 
     def _nats(self, packed: Packed) -> torch.Tensor:
@@ -173,18 +183,18 @@ class Engine:
         for dropout in drawn:
             dropout.eval()
 
-    def _exchange(self) -> list[str]:
-        """Gives modules their faster forward passes; names the adapted layers that keep PEFT's."""
-        from peft.tuners.lora import LoraLayer
-
-        others = []
-        for name, module in self.base.named_modules():
-            if linear.covers(module):
-                linear.install(module)
-            elif isinstance(module, LoraLayer):
-                others.append(name)
-        for module in self.base.modules():
-            norm.install(module) or gate.install(module)
+    def _prepare(self) -> list[str]:
+        """Exchanges forward passes and shares out blocks; names the adapted layers that keep PEFT's forward pass."""
+        if self.shards is None:
+            return _exchange(self.base.modules())
+        outside = list(modules_outside(self.model, self.layers))
+        self.shards.bring(outside)
+        others = _exchange(outside)
+        for block in self.layers:  # one after the other, so that only one of them is whole
+            self.shards.bring(block.modules())
+            others += _exchange(block.modules())
+            self.shards.cut(block)
+        self.shards.root(self.base.base_model)
         return others
 
     @torch.no_grad()
@@ -208,10 +218,27 @@ class Engine:
             found = self._logits(packed).float()
         except (attention.AttentionNotCovered, TypeError, ValueError, RuntimeError):
             found = torch.full_like(alone, torch.nan)
+            if self.shards:
+                self.base.base_model.reset_iter_state()
         fits = bool((found - alone).norm() <= TOLERANCE * alone.norm())
         if not fits:
             self.base.config._attn_implementation = own
         return fits
+
+
+def _exchange(modules: Iterable[Any]) -> list[str]:
+    """Gives modules their faster forward passes; names the kinds of adapted layers that keep PEFT's."""
+    from peft.tuners.lora import LoraLayer
+
+    others, found = [], list(modules)
+    for module in found:
+        if linear.covers(module):
+            linear.install(module)
+        elif isinstance(module, LoraLayer):
+            others.append(type(module).__name__)
+    for module in found:
+        norm.install(module) or gate.install(module)
+    return others
 
 
 def first_adapted(model: Any) -> int:
