@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from residency.tune.engine import layout
+from residency.tune.engine import attention, layout
 from residency.tune.engine.hidden import HiddenStates
 from residency.tune.engine.step import Engine
 from residency.tune.lora import Depth, Recipe, attach, trainable
@@ -159,6 +159,36 @@ def test_sharing_loses_no_sample_and_never_shares_what_is_learned(samples, least
     for one in packed.samples:
         mine, places = places[: one.supervised], places[one.supervised :]
         assert [tokens[row] for row in mine] == list(one.ids[one.first - 1 : -1])
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    lengths=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 40), st.integers(0, 3)), min_size=1, max_size=4),
+    window=st.sampled_from([None, 1, 7]),
+)
+def test_attention_by_span_is_attention_by_chunk(lengths, window) -> None:
+    """The one is for GPUs, the other for processors. Spans: a shared beginning, and those that see it."""
+    spans: list[layout.Span] = []
+    rows = 0
+    for beginning, length, count in lengths:
+        first = rows
+        spans.append(layout.Span(first, first + beginning))
+        rows += beginning
+        for _ in range(count):
+            spans.append(layout.Span(rows, rows + length, first, beginning))
+            rows += length
+    if rows == 0:
+        return
+    draw = torch.Generator().manual_seed(rows)
+    q, k, v = (torch.randn(1, heads, rows, 8, generator=draw, requires_grad=True) for heads in (4, 2, 2))
+    read = attention.by_span(q, k, v, 0.3, attention.Spans(spans), window)
+    weight = torch.randn(read.shape, generator=draw)
+    found = [read, *torch.autograd.grad((read * weight).sum(), (q, k, v))]
+    with attention.over(attention.Spans(spans)):
+        expected, _ = attention.attend(torch.nn.Module(), q, k, v, scaling=0.3, sliding_window=window)
+    wanted = [expected, *torch.autograd.grad((expected * weight).sum(), (q, k, v))]
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
 @settings(max_examples=20, deadline=None)

@@ -72,13 +72,13 @@ class Engine:
 
     def learn(self, samples: Sequence[Sample], scale: float, noise: torch.Generator | None) -> float:
         """Adds the gradient of ``scale`` x the weighted sum of nats over supervised tokens; returns the sum itself."""
-        total = 0.0
+        losses = []
         with self._drawing(noise):
             for packed in self._packed(samples):
                 loss = (self._nats(packed) * packed.weights).sum()
                 (loss * scale).backward()  # type: ignore[no-untyped-call]
-                total += float(loss.detach())
-        return total
+                losses.append(loss.detach())
+        return sum(map(float, losses), start=0.0)  # only now: a GPU need not wait after each part
 
     @torch.no_grad()
     def measure(self, samples: Sequence[Sample]) -> list[float]:
@@ -112,7 +112,7 @@ class Engine:
         """
         known = self.kept.get(unit.key) if self.kept else None
         if known is not None:
-            return known.to(self.device)
+            return known.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else known
         packed = pack([unit], self.device)
         with self._computing(Part.LOWER):
             self._forward(self.base.base_model, packed)
