@@ -9,7 +9,7 @@ export TOKENIZERS_PARALLELISM = false
 
 .PHONY: help setup demo test test-all lint clean
 .PHONY: bench-deidentify bench-bulk bench-ingest bench-defects bench-extract bench-statistics \
-	bench-claims bench-tune
+	bench-claims bench-tune bench-gpu
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -69,6 +69,10 @@ bench-tune: setup ## training beside TRL with PEFT and full fine-tuning: time, m
 	$(BIN)/residency run --project bench-demo --until split
 	$(BIN)/python bench/tune.py bench-demo
 	$(BIN)/python bench/curves.py bench-demo
+
+bench-gpu: setup ## LoRA and QLoRA of an 8B on this machine's GPU beside TRL with PEFT: tokens a second, memory, correctness
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench,gpu]' bitsandbytes
+	$(BIN)/python bench/gpu.py
 
 bench-claims: setup ## planted hallucinations and omissions found by the claim check, held out by patient (DATA=folder)
 	$(BIN)/python bench/claims.py $(DATA)/neurology/reports.jsonl --defects $(DATA)/neurology/planted_defects.json

@@ -51,8 +51,8 @@ def see_samples(root: Path, count: int, progress: Progress) -> Sight:
     tokenizer, entry = load_reading(settings.base, template_name=settings.template)
     training = prepare_lessons(iteration).training
     recipe = resolve(settings.recipe, entry).recipe
-    samples = render(training, tokenizer, entry.template, max_tokens=recipe.max_tokens)
-    known = (chat.token_id_or_none(tokenizer, token) for token in chat.control_tokens(entry.template))
+    samples = render(training, tokenizer, entry.chat_template, max_tokens=recipe.max_tokens)
+    known = (chat.token_id_or_none(tokenizer, token) for token in chat.control_tokens(entry.chat_template))
     control = [number for number in known if number is not None]
     return Sight(show(samples, tokenizer, control, count=count), counts(samples), entry.name, entry.licence)
 

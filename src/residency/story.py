@@ -86,6 +86,7 @@ from residency.store.files import file_sha256
 from residency.store.runs import ActiveRun, Outcome
 from residency.tasks import NameToConcept, TaskSettings, write_cell
 from residency.tune.adapter import load_card
+from residency.tune.processes import ALONE, Processes
 
 if TYPE_CHECKING:
     from residency.models.base import Base
@@ -104,6 +105,7 @@ class Iteration:
     project: Project
     progress: Progress
     only_recall: bool = False  # do nothing anew: what is not in the ledger is Untold
+    processes: Processes = ALONE  # that train together; this is the first of them
     runs: dict[str, Outcome] = field(default_factory=dict)  # by stage, in order
     documents: list[Document] = field(default_factory=list)
     split_of: dict[str, Split] = field(default_factory=dict)  # patient -> side
@@ -188,9 +190,9 @@ class Iteration:
 
     @cached_property
     def base(self) -> Base:
-        from residency.models.base import load_base
+        from residency.tune.together import read_base
 
-        return load_base(self.project.settings.base, template_name=self.project.settings.template)
+        return read_base(self.project.settings.base, self.project.settings.template, self.processes)
 
     @cached_property
     def untuned(self) -> Model:
@@ -213,15 +215,18 @@ class Untold(ProjectError):
     """Something is asked about a stage that has not run."""
 
 
-def run_project(root: Path, progress: Progress, *, until: str | None = None, fresh: bool = False) -> Iteration:
+def run_project(
+    root: Path, progress: Progress, *, until: str | None = None, fresh: bool = False, processes: Processes = ALONE
+) -> Iteration:
     """Tells the story for the project in ``root``, to its end or to the stage ``until``.
 
-    ``fresh`` deletes first what earlier runs made; people's decisions stay.
+    ``fresh`` deletes first what earlier runs made; people's decisions stay. Of several ``processes`` only the first
+    one tells the story; the others ``assist``.
     """
     if until is not None and until not in STAGES:
         raise ProjectError(f"--until {until}: there is no such stage.", fix=f"Use one of: {', '.join(STAGES)}.")
     project = Project.open(root)
-    iteration = Iteration(project, progress)
+    iteration = Iteration(project, progress, processes=processes)
     with project.workspace.alone():
         if fresh:
             project.workspace.clear()
@@ -527,15 +532,20 @@ def tune(iteration: Iteration) -> None:
         iteration.progress.say(f"    note: {note}")
 
     def work(run: ActiveRun) -> None:
+        from residency.tune.together import Job, train_together
         from residency.tune.trackers import tracked
-        from residency.tune.training import train
 
         refuse_copies(iteration)
+        base = iteration.base
+        job = Job(
+            settings.base, settings.template, base.sha256, lessons.training, lessons.validation, settings.recipe,
+            run.scratch / "adapter", iteration.labels, lessons.held_out,
+        )  # fmt: skip
         told = settings.recipe.model_dump(mode="json", exclude_unset=True)
         with tracked(settings.tracker, iteration.project.workspace.folder / "trackers", told) as track:
-            adapter = train(
-                lessons.training, lessons.validation, iteration.base, settings.recipe, run.scratch / "adapter",
-                labels=iteration.labels, held_out=lessons.held_out, judge=partial(judge_adapter, iteration, lessons),
+            adapter = train_together(
+                job, base, iteration.processes,
+                judge=partial(judge_adapter, iteration, lessons),
                 progress=partial(_show_tick, iteration.progress, track),
                 say=lambda line: iteration.progress.say(f"    {line}"),
             )  # fmt: skip

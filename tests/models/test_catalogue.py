@@ -12,15 +12,14 @@ from pydantic import ValidationError
 
 from residency.errors import ModelError
 from residency.models import catalogue as module
-from residency.models.catalogue import CONFIG_FIELDS, CatalogueEntry, Shape, catalogue, entry_named, entry_of_folder
+from residency.models.catalogue import CatalogueEntry, Shape, catalogue, entry_named, entry_of_folder
 from residency.models.embedded import EMBEDDED
 
 ENTRIES = catalogue().bases
 
 
 def config_of(entry: CatalogueEntry, **changes: object) -> dict[str, object]:
-    sizes = {theirs: getattr(entry.shape, ours) for ours, theirs in CONFIG_FIELDS.items()}
-    return {"model_type": entry.model_type, **sizes, **changes}
+    return {"model_type": entry.model_type, **entry.shape.config(), **changes}
 
 
 def test_names_are_unique_and_the_embedded_base_is_among_them() -> None:
@@ -35,9 +34,14 @@ def test_no_two_bases_look_the_same() -> None:
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
-def test_every_base_says_where_it_comes_from_and_names_a_template(entry: CatalogueEntry) -> None:
+def test_every_base_says_where_it_comes_from_and_names_a_template_or_why_not(entry: CatalogueEntry) -> None:
     assert entry.licence and entry.origin
-    assert module.template(entry.template).end_of_turn in module.template(entry.template).control_tokens
+    if entry.template is None:
+        assert "chat template" in entry.notes
+        with pytest.raises(ModelError, match=entry.name):
+            _ = entry.chat_template
+    else:
+        assert module.template(entry.template).end_of_turn in module.template(entry.template).control_tokens
     assert entry.shape.hidden % entry.shape.heads == 0
     assert entry.shape.heads % entry.shape.kv_heads == 0
 
@@ -51,6 +55,15 @@ def test_every_template_file_belongs_to_an_entry_and_the_other_way_round() -> No
 def test_a_folder_finds_its_entry_by_sizes_whatever_it_is_called(entry: CatalogueEntry) -> None:
     assert entry_of_folder(Path("/models/download-7"), config_of(entry)) == entry
     assert entry_of_folder(Path("/models/download-7"), config_of(entry, max_position_embeddings=77)) == entry
+    assert Shape.of_config(entry.shape.config()) == entry.shape
+
+
+def test_a_config_that_does_not_say_what_is_tied_finds_its_entry_and_other_experts_do_not() -> None:
+    silent = config_of(ENTRIES[0])
+    del silent["tie_word_embeddings"]
+    assert ENTRIES[0].shape.tied and entry_of_folder(Path("/m"), silent) == ENTRIES[0]
+    mixture = next(entry for entry in ENTRIES if entry.shape.experts)
+    assert entry_of_folder(Path("/m"), config_of(mixture, num_local_experts=4)) is None
 
 
 @pytest.mark.parametrize(

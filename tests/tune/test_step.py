@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from residency.models.base import BaseWeights
-from residency.tune.engine import layout
+from residency.tune.engine import attention, layout
 from residency.tune.engine.hidden import HiddenStates
 from residency.tune.engine.loss import nats
 from residency.tune.engine.step import Engine
@@ -63,12 +63,14 @@ def gradients(model) -> dict[str, torch.Tensor]:
     return found
 
 
-def assert_equal_to_transformers(base, samples: list[Sample], *, micro_tokens: int = 256, **settings) -> Engine:
+def assert_equal_to_transformers(
+    base, samples: list[Sample], *, micro_tokens: int = 256, recompute: bool = False, **settings
+) -> Engine:
     model = adapted(base, **settings).eval()
     expected = loss_of_transformers(model, samples)
     (expected * 0.25).backward()
     wanted = gradients(model)
-    engine = Engine(model, micro_tokens=micro_tokens)
+    engine = Engine(model, micro_tokens=micro_tokens, recompute=recompute)
     found = engine.learn(samples, 0.25, None)
     assert found == pytest.approx(float(expected.detach()), rel=1e-5, abs=1e-4)
     for name, gradient in gradients(model).items():
@@ -129,6 +131,24 @@ def test_an_adapter_on_a_quantized_base_has_the_gradient_of_transformers(tiny, m
         assert engine.packs and not engine.others
 
 
+@pytest.mark.parametrize("depth", Depth)
+@pytest.mark.parametrize("family", ["Llama", "Mistral", "Mixtral", "Gemma2", "GPT2"])
+def test_blocks_that_compute_again_give_the_same_gradient(tiny, family, depth) -> None:
+    chosen = GPT2 if family == "GPT2" else {}
+    assert_equal_to_transformers(tiny.tiny_base(family), some_samples(), recompute=True, depth=depth, **chosen)
+
+
+def test_blocks_that_compute_again_draw_the_same_dropout(tiny) -> None:
+    samples, found = some_samples(), []
+    for recompute in (False, True):
+        model = adapted(tiny.tiny_base(), dropout=0.5)
+        engine = Engine(model, micro_tokens=200, recompute=recompute)
+        loss = engine.learn(samples, 1.0, torch.Generator().manual_seed(3))
+        found.append((loss, gradients(model)))
+    assert found[0][0] == found[1][0]
+    assert all(torch.equal(gradient, found[1][1][name]) for name, gradient in found[0][1].items())
+
+
 @pytest.mark.parametrize("family", ["Llama", "Mistral", "Gemma3"])
 def test_long_samples_are_read_in_chunks(tiny, family) -> None:
     begin = sample(300, 1, seed=9).ids
@@ -173,6 +193,36 @@ def test_sharing_loses_no_sample_and_never_shares_what_is_learned(samples, least
     for one in packed.samples:
         mine, places = places[: one.supervised], places[one.supervised :]
         assert [tokens[row] for row in mine] == list(one.ids[one.first - 1 : -1])
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    lengths=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 40), st.integers(0, 3)), min_size=1, max_size=4),
+    window=st.sampled_from([None, 1, 7]),
+)
+def test_attention_by_span_is_attention_by_chunk(lengths, window) -> None:
+    """The one is for GPUs, the other for processors. Spans: a shared beginning, and those that see it."""
+    spans: list[layout.Span] = []
+    rows = 0
+    for beginning, length, count in lengths:
+        first = rows
+        spans.append(layout.Span(first, first + beginning))
+        rows += beginning
+        for _ in range(count):
+            spans.append(layout.Span(rows, rows + length, first, beginning))
+            rows += length
+    if rows == 0:
+        return
+    draw = torch.Generator().manual_seed(rows)
+    q, k, v = (torch.randn(1, heads, rows, 8, generator=draw, requires_grad=True) for heads in (4, 2, 2))
+    read = attention.by_span(q, k, v, 0.3, attention.Spans(spans), window)
+    weight = torch.randn(read.shape, generator=draw)
+    found = [read, *torch.autograd.grad((read * weight).sum(), (q, k, v))]
+    with attention.over(attention.Spans(spans)):
+        expected, _ = attention.attend(torch.nn.Module(), q, k, v, scaling=0.3, sliding_window=window)
+    wanted = [expected, *torch.autograd.grad((expected * weight).sum(), (q, k, v))]
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-4)
 
 
 @settings(max_examples=20, deadline=None)

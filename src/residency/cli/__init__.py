@@ -50,6 +50,18 @@ def refuse_both(source: Path | None, gold: Path) -> None:
         )
 
 
+@app.callback()
+def refuse_launched(context: typer.Context) -> None:
+    from residency.errors import ProjectError
+    from residency.tune.processes import launched
+
+    if launched() > 1 and context.invoked_subcommand != "tune":
+        raise ProjectError(
+            f"residency {context.invoked_subcommand} runs in one process; {launched()} were launched.",
+            fix="Launch residency tune, and run the rest without the launcher: the trained adapter is found again.",
+        )
+
+
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Where to make the project.", metavar="DIR")],
@@ -108,10 +120,15 @@ def tune(
     """Run the loop up to tuning; look at what would be trained on, or at learning rates, without training; or teach
     the adapter which answers people prefer."""
     from residency.errors import ProjectError
+    from residency.tune.processes import launched
 
     teaches = pairs is not None or corrections
     if sum([show is not None, sweep, teaches]) > 1:
         raise ProjectError("--show, --sweep and --pairs or --corrections: one at a time.", fix="Leave the others out.")
+    if launched() > 1 and (show is not None or sweep or teaches):
+        raise ProjectError(
+            "--show, --sweep, --pairs and --corrections run in one process.", fix="Run them without the launcher."
+        )
     if teaches != (output is not None) or (adapter is not None and not teaches):
         raise ProjectError(
             "Teaching preferences needs pairs and a place: --pairs or --corrections, and -o.",
@@ -129,6 +146,10 @@ def tune(
         from residency.cli.tune import show_sweep
 
         show_sweep(project)
+    elif launched() > 1:
+        from residency.cli.tune import tune_together
+
+        tune_together(project)
     else:
         run(project, until="tune")
 
@@ -353,12 +374,28 @@ def rotate(project: Folder = HERE) -> None:
 
 
 @app.command()
-def models() -> None:
-    """List the base models that are known, with licence and defaults."""
-    from residency.cli.render import show_models
-    from residency.models.catalogue import catalogue
+def models(
+    context: typer.Context,
+    base: Annotated[
+        str | None, typer.Argument(help="What does it take to train this one? A name, or a folder with config.json.")
+    ] = None,
+    rank: Annotated[int, typer.Option(min=1, max=1024, help="Of the adapter.")] = 16,
+    micro_tokens: Annotated[int, typer.Option(min=16, help="Tokens held in memory at once.")] = 2048,
+    recompute: Annotated[bool, typer.Option("--recompute", help="Compute blocks again instead of keeping.")] = False,
+    gpus: Annotated[int, typer.Option(min=1, help="GPUs that share the blocks.")] = 8,
+) -> None:
+    """List the base models that are known; or say what it takes to train one, without reading its weights."""
+    if base is None:
+        from residency.cli.render import show_models
+        from residency.models.catalogue import catalogue
 
-    show_models(catalogue())
+        refuse_ignored(context, ("rank", "micro_tokens", "recompute", "gpus"), "only where a base is named")
+        show_models(catalogue())
+    else:
+        from residency.cli.tune import show_sizes
+        from residency.tune.lora import Recipe
+
+        show_sizes(base, Recipe(rank=rank, micro_tokens=micro_tokens, recompute=recompute), gpus)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Tuning on the command line: what the model sees, a sweep, preferences.
+"""Tuning on the command line: what the model sees, a sweep, preferences, and what a base takes.
 
 In: what the command was given. Out: colored samples, tables.
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
@@ -17,7 +18,12 @@ from residency.cli.files import out
 from residency.cli.progress import bars
 from residency.preferences import teach_preferences
 from residency.rehearsal import see_samples, sweep_rates
+from residency.story import run_project
+from residency.tune.lora import Recipe
+from residency.tune.processes import join
 from residency.tune.show import Piece
+from residency.tune.sizes import memory_of, sizes_of
+from residency.tune.together import assist, dismiss
 
 READ, LEARNED, SPECIAL = ("", "underline"), ("bold green", "bold green underline"), "reverse"
 
@@ -90,3 +96,33 @@ def teach(project: Path, target: Path, *, file: Path | None, corrections: bool, 
             style="yellow",
         )
     out.print(f"{taught.adapter.name} from a-{learned.parent_sha256[:12]}: {taught.adapter.folder}")
+
+
+def tune_together(project: Path) -> None:
+    """Runs the loop up to tuning in the first of several processes; the others train with it and say nothing."""
+    processes = join()
+    if processes.leads:
+        with bars() as progress:
+            run_project(project, progress, until="tune", processes=processes)
+        dismiss(processes)
+    else:
+        assist(processes)
+    processes.leave()
+
+
+def show_sizes(base: str, recipe: Recipe, gpus: int) -> None:
+    """Prints what training a base would take, by shape."""
+    sizes = sizes_of(base, recipe)
+    out.print(f"{sizes.name}: {sizes.parameters:,} parameters, {decimal(sizes.base_bytes)} in bf16.")
+    out.print(
+        f"Adapter of rank {recipe.rank} on {sizes.adapted} of {sizes.blocks} blocks: {sizes.trained:,} parameters, "
+        f"{decimal(sizes.adapter_bytes)} ({sizes.adapter_bytes / sizes.base_bytes:.2%} of the base)."
+    )
+    table = Table("memory of training", "weights", "adapter, optimizer", "activations at most", "together")
+    for memory in memory_of(sizes, micro_tokens=recipe.micro_tokens, gpus=gpus):
+        parts = (memory.weights, memory.adapter, memory.activations, memory.total)
+        table.add_row(memory.place, *(decimal(int(part)) for part in parts))
+    out.print(table)
+    out.print(f"By shape, {recipe.micro_tokens} tokens at once; a run measures its own need before its first step.")
+    if sizes.experts:
+        out.print("PEFT holds adapted experts once more; --recompute holds those of one block at a time.")

@@ -69,7 +69,7 @@ class Base:
     @property
     def template(self) -> str:
         """Name of the chat template."""
-        return self.entry.template
+        return self.entry.chat_template
 
     @property
     def device(self) -> torch.device:
@@ -101,11 +101,13 @@ def load_base(
     weights: BaseWeights = BaseWeights.LOADED,
     template_name: str | None = None,
     device: str | None = None,
+    empty: bool = False,
 ) -> Base:
     """The base called ``name``: "embedded", a folder, or a catalogue name that is also a folder here.
 
     ``template_name`` names a chat template for a folder that the catalogue does not know, or overrides the catalogue's.
     ``weights`` narrows the linear layers, to train an adapter on. ``device`` defaults to the first GPU, else the CPU.
+    ``empty`` reads no weights and gives no identity: they are on the meta device, for another process to fill in.
     ModelError says what is wrong and how to go on.
     """
     folder = _folder_of(name)
@@ -115,6 +117,8 @@ def load_base(
     entry = _entry_of(folder, config, template_name)
     chosen = device or _default_device()
     resolved = resolve(precision, chosen)
+    if empty:
+        return Base(_without_weights(folder, resolved), _read_tokenizer(folder), entry, "", folder, resolved)
     _require_room(folder, resolved, chosen)
     model = _read_weights(folder, resolved)
     if weights is not BaseWeights.LOADED:
@@ -225,12 +229,14 @@ def _require_plain_files(folder: Path) -> None:
 
 def _entry_of(folder: Path, config: Mapping[str, Any], template_name: str | None) -> CatalogueEntry:
     known = entry_of_folder(folder, config)
-    if known is not None:
-        return known.model_copy(update={"template": template(template_name).name}) if template_name else known
+    if known is not None and template_name is not None:
+        return known.model_copy(update={"template": template(template_name).name})
+    if known is not None and known.template is not None:
+        return known
     if template_name is None:
         names = ", ".join(one.name for one in catalogue().templates)
         raise ModelError(
-            f"{folder}: this base is not in the catalogue, so its chat template has to be named.",
+            f"{folder}: the catalogue names none for this base, so its chat template has to be named.",
             fix=f"Name one of the pinned templates: {names}. The folder's own is code and is not used.",
         )
     try:
@@ -311,6 +317,17 @@ def _read_weights(folder: Path, precision: Precision) -> torch.nn.Module:
             f"{folder}: {len(missing)} weights are missing, {missing[0]} among them.",
             fix="Copy the model folder again.",
         )
+    return model.eval().requires_grad_(False)
+
+
+def _without_weights(folder: Path, precision: Precision) -> torch.nn.Module:
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    dtype = torch.bfloat16 if precision is Precision.BF16 else torch.float32
+    with torch.device("meta"):
+        model: torch.nn.Module = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa")  # type: ignore[no-untyped-call]
     return model.eval().requires_grad_(False)
 
 

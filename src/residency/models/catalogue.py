@@ -6,7 +6,8 @@ Covers: licence, origin, shape, chat template, recipe defaults; finding the entr
 by its model type and shape. Does not cover: reading weights (base.py).
 
 Left out on purpose: Gemma 2 (its sliding windows and soft-capped attention do not fit the packed scoring of
-transformer.py) and Mistral (its published templates disagree about spaces, and a wrong space is a wrong prompt).
+transformer.py) and the templates of Mistral (those published disagree about spaces, and a wrong space is a wrong
+prompt): a project on Mixtral names the template that it means.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ CONFIG_FIELDS = {
     "vocabulary": "vocab_size",
     "context": "max_position_embeddings",
 }
+MIXTURE_FIELDS = {"experts": "num_local_experts", "experts_per_token": "num_experts_per_tok"}
+TIED = "tie_word_embeddings"
 
 
 class Shape(Settings):
@@ -44,16 +47,27 @@ class Shape(Settings):
     intermediate: int = Field(ge=1, description="width of the feed-forward layer, count")
     vocabulary: int = Field(ge=2, description="rows of the embedding, count")
     context: int = Field(ge=1, description="longest sequence, tokens")
+    experts: int = Field(default=0, ge=0, description="feed-forward layers to choose from, count; 0: no mixture")
+    experts_per_token: int = Field(default=0, ge=0, description="experts that a token goes through, count")
+    tied: bool = Field(default=False, description="the head has the embedding's weights")
 
     @classmethod
     def of_config(cls, config: Mapping[str, Any]) -> Shape:
         """The shape that a config.json describes; a missing field is a KeyError."""
         values = {ours: config[theirs] for ours, theirs in CONFIG_FIELDS.items() if ours != "kv_heads"}
-        return cls(**values, kv_heads=config.get(CONFIG_FIELDS["kv_heads"]) or values["heads"])
+        mixture = {ours: config.get(theirs) or 0 for ours, theirs in MIXTURE_FIELDS.items()}
+        kv_heads = config.get(CONFIG_FIELDS["kv_heads"]) or values["heads"]
+        return cls(**values, **mixture, kv_heads=kv_heads, tied=bool(config.get(TIED)))
+
+    def config(self) -> dict[str, Any]:
+        """The fields of a config.json that say the same."""
+        fields = CONFIG_FIELDS | (MIXTURE_FIELDS if self.experts else {}) | {"tied": TIED}
+        return {theirs: getattr(self, ours) for ours, theirs in fields.items()}
 
     def fits(self, other: Shape) -> bool:
-        """Same weights' shapes; the context length is no part of them."""
-        return self.model_copy(update={"context": 1}) == other.model_copy(update={"context": 1})
+        """Same weights' shapes: the context is no part of them, and a config.json need not say what is tied."""
+        whatever = {"context": 1, "tied": False}
+        return self.model_copy(update=whatever) == other.model_copy(update=whatever)
 
 
 class Template(Settings):
@@ -88,10 +102,17 @@ class CatalogueEntry(Settings):
     origin: str = Field(description="where the weights come from")
     model_type: str = Field(description="architecture, as config.json names it")
     shape: Shape = Field(description="sizes")
-    template: str = Field(description="name of the chat template")
+    template: str | None = Field(description="name of the chat template; null where a project has to name one")
     recipe: Mapping[str, RecipeDefault] = Field(default_factory=dict, description="training setting -> better default")
     fast: FastDepth | None = Field(default=None, description="how much is adapted where the recipe says fast")
     notes: str = Field(default="", description="what a user of this base should know")
+
+    @property
+    def chat_template(self) -> str:
+        """Name of the chat template; ModelError where nobody named one."""
+        if self.template is None:
+            raise ModelError(f"{self.name}: no chat template is named.", fix="Name one: template in residency.yaml.")
+        return self.template
 
 
 class Catalogue(Settings):

@@ -89,9 +89,9 @@ def read_checkpoint(
         for name, parameter in parameters.items():
             parameter.copy_(tensors[f"parameter.{name}"])
             optimizer.state[parameter] = {
-                "step": torch.tensor(float(plain["step"])),
-                "exp_avg": tensors[f"mean.{name}"],
-                "exp_avg_sq": tensors[f"square.{name}"],
+                "step": torch.tensor(float(plain["step"]), device=parameter.device),
+                "exp_avg": tensors[f"mean.{name}"].to(parameter.device),
+                "exp_avg_sq": tensors[f"square.{name}"].to(parameter.device),
             }
     best = {name.removeprefix("best."): tensor for name, tensor in tensors.items() if name.startswith("best.")}
     curve = [CurvePoint.model_validate(point) for point in plain.pop("curve")]

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -79,6 +79,12 @@ def measure_room(
         largest=most,
         longest=longest,
     )
+
+
+def tightest(rooms: Sequence[Room], sharing: int) -> Room:
+    """Of what several processes measured, the one with the least to spare; ``sharing`` of them have the same memory."""
+    parts = [replace(room, bytes_free=room.bytes_free // sharing) for room in rooms]
+    return min(parts, key=lambda room: room.bytes_free - (room.bytes_needed or 0))
 
 
 def measure_seconds(

@@ -107,6 +107,11 @@ class Recipe(Settings):
     micro_tokens: int = Field(
         default=2048, ge=16, description="tokens held in memory at once, about; a step is split where it holds more"
     )
+    recompute: bool = Field(
+        default=False,
+        description="compute each block again in the backward pass instead of keeping what it computed: a fraction of "
+        "the memory a token, a third more time, the same result",
+    )
     checkpoint_every: int = Field(default=25, ge=1, description="steps between checkpoints, count")
     spike_factor: float = Field(
         default=5.0, gt=1, description="stop when the loss stays above this many times its recent median, ratio"

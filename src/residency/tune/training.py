@@ -5,12 +5,16 @@ Out: an ``Adapter``; ticks of progress on the way.
 
 Covers: the loop, the learning-rate schedule, validation after each epoch, the best state kept, stopping when the loss
 is not finite or runs away, checkpoints that survive ``kill -9``, going on where a killed run stopped.
-Does not cover: the step itself (engine/), several machines.
+Does not cover: the step itself (engine/).
 
 A run is a function of its inputs: the order of an epoch depends on the seed and the epoch's number, dropout on the
 seed and the step's number, a deck on the epoch's number. So a checkpoint holds no generator state, and a resumed run
 ends in the same weights as one that was never interrupted, bit for bit, with the same number of threads. Hidden states
 that are kept between epochs have the same bits as computed ones, so it does not matter which of them survive a kill.
+
+Several processes (processes.py) each call ``train`` with the same inputs. Each computes its share of a batch's units;
+gradients are added up, so every process has the weights that one alone would have, to rounding, and makes the same
+decisions. Only the first one writes the checkpoint, which all of them read again, and the adapter.
 
 The loss is the mean over supervised tokens, each counted with its example's weight, as transformers and TRL
 compute it. Validation is the mean over tasks of the mean over their tokens, so that a task with long answers does
@@ -24,6 +28,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from statistics import fmean, median
 from tempfile import TemporaryDirectory
@@ -36,9 +41,10 @@ from residency.records import Example
 from residency.settings import fingerprint
 from residency.tune.adapter import Adapter, AdapterCard, CurvePoint, save_adapter
 from residency.tune.checkpoint import State, read_checkpoint, write_checkpoint
-from residency.tune.forecast import in_words, measure_room, measure_seconds, refuse_without_room
+from residency.tune.forecast import in_words, measure_room, measure_seconds, refuse_without_room, tightest
 from residency.tune.lora import (
     ChosenBy,
+    Depth,
     Recipe,
     Resolved,
     Schedule,
@@ -49,6 +55,7 @@ from residency.tune.lora import (
     trainable,
 )
 from residency.tune.preflight import Preflight, preflight, usable
+from residency.tune.processes import ALONE, Processes
 from residency.tune.render import Sample, render
 
 if TYPE_CHECKING:
@@ -90,6 +97,7 @@ def train(
     judge: Callable[[Path], float] | None = None,
     progress: Callable[[Tick], None] = lambda tick: None,
     say: Callable[[str], None] = lambda line: None,
+    processes: Processes = ALONE,
 ) -> Adapter:
     """Trains an adapter and writes it to ``folder``; a checkpoint of the same run beside it is gone on from.
 
@@ -97,10 +105,14 @@ def train(
     each classify task, ``held_out`` the patients of calibration and test. TrainingError before the first step where
     the data is wrong or memory will not do, and later where the loss runs away; the best state so far is then in
     ``folder``. ``judge`` says how good the adapter in a folder is, for a recipe that chooses by metric; ``say`` is told
-    what preflight and forecast found.
+    what preflight and forecast found. ``judge``, ``say`` and ``progress`` are asked in the first of several
+    ``processes`` only; where these share out the base's blocks, it is whole on the processor in the first one and empty
+    in the others (``read_base`` of together.py).
     """
     resolved = resolve(recipe, base.entry)
-    if resolved.recipe.choose_by is ChosenBy.METRIC and judge is None:
+    if processes.fsdp:
+        refuse_with_shared_blocks(resolved.recipe)
+    if resolved.recipe.choose_by is ChosenBy.METRIC and judge is None and processes.leads:
         raise TrainingError("recipe.choose_by: nothing here computes a metric.", fix="Set it to loss, or give a judge.")
     base = held_as(base, resolved.recipe.base_weights)
     deck: Deck = training if callable(training) else lambda epoch: training
@@ -111,10 +123,11 @@ def train(
     counts = preflight(
         first, validation, samples, checked, labels, resolved.recipe, context=context, held_out=held_out
     )  # fmt: skip
-    say(f"{counts}; base {base.entry.name}, licence {base.entry.licence}")
+    if processes.leads:
+        say(f"{counts}; base {base.entry.name}, licence {base.entry.licence}")
     samples, checked = usable(samples), usable(checked)
     identity = fingerprint([base.sha256, resolved.recipe.model_dump(mode="json"), _content(samples), _content(checked)])
-    run = _Run(base, resolved, deck, samples, checked, folder, identity, counts, progress, say, judge)
+    run = _Run(base, resolved, deck, samples, checked, folder, identity, counts, progress, say, judge, processes)
     run.card_data = fingerprint(sorted(e.id for e in [*first, *validation]))
     return run.finish()
 
@@ -134,23 +147,29 @@ class _Run:
     progress: Callable[[Tick], None]
     say: Callable[[str], None]
     judge: Callable[[Path], float] | None
+    processes: Processes = ALONE
     card_data: str = ""
     state: State = field(default_factory=State)
 
     def finish(self) -> Adapter:
         import torch
 
+        from residency.tune.engine.shards import Shards
         from residency.tune.engine.step import Engine
 
         self.model = attach(self.base, self.recipe)
-        self.parameters = trainable(self.model)
-        self.optimizer = torch.optim.AdamW(
-            self.parameters.values(), lr=0.0, betas=BETAS, weight_decay=self.recipe.weight_decay, fused=True
-        )
-        self.state = read_checkpoint(self.checkpoint, self.identity, self.parameters, self.optimizer) or State()
         kept = self._open_hidden()
-        self.engine: Engine = Engine(self.model, micro_tokens=self.recipe.micro_tokens, kept=kept)
         try:
+            self.engine: Engine = Engine(
+                self.model, micro_tokens=self.recipe.micro_tokens, kept=kept, recompute=self.recipe.recompute,
+                shards=Shards(self.processes) if self.processes.fsdp else None,
+            )  # fmt: skip
+            self.parameters = trainable(self.model)
+            self.optimizer = torch.optim.AdamW(
+                self.parameters.values(), lr=0.0, betas=BETAS, weight_decay=self.recipe.weight_decay, fused=True
+            )
+            self.state = read_checkpoint(self.checkpoint, self.identity, self.parameters, self.optimizer) or State()
+            self.processes.require_same((self.identity, self.state.step), "data or checkpoint")
             self._forecast()
             self._follow()
         finally:
@@ -175,11 +194,22 @@ class _Run:
             return
         trained = sum(parameter.numel() for parameter in self.parameters.values())
         room = measure_room(
-            learn, self.samples, self.checked, self.recipe, trained=trained, device=self.base.device
+            learn, self.samples, self.checked, self.recipe, trained=trained, device=self.engine.device
         )  # fmt: skip
+        room = tightest(self.processes.gather(room), self.processes.sharing)
         refuse_without_room(room, self.recipe)
         left = (self.steps - self.state.step) / self.steps_per_epoch
-        self.say(in_words(measure_seconds(learn, batch, self.samples, self.checked, epochs=left), room))
+        seconds = measure_seconds(
+            lambda samples: learn(self._share(samples)), batch, self.samples, self.checked, epochs=left
+        )  # fmt: skip
+        if self.processes.leads:
+            self.say(in_words(seconds, room))
+
+    def _share(self, samples: Sequence[Sample]) -> list[Sample]:
+        """Those that this process computes."""
+        from residency.tune.engine.layout import share
+
+        return share(samples, self.processes.rank, self.processes.count)
 
     def _open_hidden(self) -> HiddenStates:
         from residency.tune.engine.hidden import HiddenStates
@@ -189,7 +219,8 @@ class _Run:
 
     def _forget(self) -> None:
         """Deletes what only an unfinished run needs."""
-        self.checkpoint.unlink(missing_ok=True)
+        if self.processes.leads:
+            self.checkpoint.unlink(missing_ok=True)
         self.hidden.unlink(missing_ok=True)
 
     @property
@@ -202,7 +233,8 @@ class _Run:
 
     @property
     def hidden(self) -> Path:
-        return self.folder.with_name(f"{self.folder.name}.hidden")
+        of_others = "" if self.processes.leads else f"-{self.processes.rank}"
+        return self.folder.with_name(f"{self.folder.name}.hidden{of_others}")
 
     @property
     def steps_per_epoch(self) -> int:
@@ -224,14 +256,17 @@ class _Run:
             ended = state.step % self.steps_per_epoch == 0
             if ended:
                 self._validate()
-            if state.step % self.recipe.checkpoint_every == 0 or state.step == self.steps:
+            due = state.step % self.recipe.checkpoint_every == 0 or state.step == self.steps
+            if due and self.processes.leads:
                 write_checkpoint(self.checkpoint, self.identity, state, self.parameters, self.optimizer)
             rate = (state.tokens - tokens_before) / max(state.seconds - before, 1e-9)
             left = state.tokens / state.step * (self.steps - state.step) / max(rate, 1e-9)
-            return_free_memory()
+            if self.engine.device.type == "cpu":
+                return_free_memory()
             point = state.curve[-1] if ended else None
             current = learning_rate(self.recipe, state.step - 1, self.steps)
-            self.progress(Tick(state.step, self.steps, loss, rate, left, current, point))
+            if self.processes.leads:
+                self.progress(Tick(state.step, self.steps, loss, rate, left, current, point))
 
     def _waited_enough(self) -> bool:
         """Whether as many epochs as the recipe's patience brought nothing better."""
@@ -268,7 +303,9 @@ class _Run:
         rate = learning_rate(self.recipe, number, self.steps)
         total = sum(sample.weight * sample.supervised for sample in batch)
         noise = self._noise(number)
-        loss = self.engine.learn(batch, 1 / total, noise) / total
+        nats = self.engine.learn(self._share(batch), 1 / total, noise)
+        loss = sum(self.processes.gather(nats)) / total
+        self.processes.add_gradients(self.parameters.values())
         norm = torch.nn.utils.clip_grad_norm_(self.parameters.values(), self.recipe.max_norm)
         self._stop_if_lost(loss, float(norm))
         for group in self.optimizer.param_groups:
@@ -285,12 +322,13 @@ class _Run:
 
         if not self.recipe.dropout:
             return None
-        return torch.Generator().manual_seed(int(fingerprint([self.recipe.seed, number]), 16) % 2**63)
+        drawn = [self.recipe.seed, number] + ([] if self.processes.leads else [self.processes.rank])
+        return torch.Generator().manual_seed(int(fingerprint(drawn), 16) % 2**63)
 
     def _validate(self) -> None:
         """Adds a point to the curve; keeps the weights where they are the best so far."""
         state = self.state
-        by_task = validation_loss(self.engine, self.checked)
+        by_task = validation_loss(self.engine, self.checked, self.processes)
         value = fmean(by_task.values())
         metric = self._judged() if self.recipe.choose_by is ChosenBy.METRIC else None
         since = state.curve[-1].step if state.curve else 0
@@ -313,9 +351,12 @@ class _Run:
 
     def _judged(self) -> float:
         """How good the weights are as they stand, by the metric that the task cares about."""
+        if not self.processes.leads:
+            return self.processes.tell(None)
         assert self.judge is not None  # train() saw to it
         with TemporaryDirectory(dir=self.folder.parent, prefix=f".{self.folder.name}-judged-") as folder:
-            return self.judge(save_adapter(self.model, self._card(), Path(folder) / "adapter").folder)
+            value = self.judge(save_adapter(self.model, self._card(), Path(folder) / "adapter").folder)
+        return self.processes.tell(value)
 
     def _stop_if_lost(self, loss: float, norm: float) -> None:
         if (
@@ -345,7 +386,8 @@ class _Run:
         with torch.no_grad():
             for name, tensor in state.best.items():
                 self.parameters[name].copy_(tensor)
-        return save_adapter(self.model, self._card(), self.folder)
+        made = save_adapter(self.model, self._card(), self.folder) if self.processes.leads else None
+        return self.processes.tell(made)
 
     def _card(self) -> AdapterCard:
         from residency.models.quantized import count_parameters
@@ -385,14 +427,32 @@ def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
     return recipe.learning_rate * share
 
 
-def validation_loss(engine: Engine, samples: Sequence[Sample]) -> dict[str, float]:
+def validation_loss(engine: Engine, samples: Sequence[Sample], processes: Processes = ALONE) -> dict[str, float]:
     """Mean nats a supervised token, by task."""
+    from residency.tune.engine.layout import share
+
+    mine = share(samples, processes.rank, processes.count)
+    measured = [(s.task, value, s.supervised) for s, value in zip(mine, engine.measure(mine), strict=True)]
     nats: dict[str, float] = {}
     tokens: dict[str, int] = {}
-    for sample, value in zip(samples, engine.measure(samples), strict=True):
-        nats[sample.task] = nats.get(sample.task, 0.0) + value
-        tokens[sample.task] = tokens.get(sample.task, 0) + sample.supervised
+    for task, value, supervised in chain.from_iterable(processes.gather(measured)):
+        nats[task] = nats.get(task, 0.0) + value
+        tokens[task] = tokens.get(task, 0) + supervised
     return {task: nats[task] / tokens[task] for task in sorted(nats)}
+
+
+def refuse_with_shared_blocks(recipe: Recipe) -> None:
+    """TrainingError where a recipe asks for what no process can do that has only its share of the blocks."""
+    if recipe.depth is not Depth.FULL:
+        raise TrainingError(
+            "recipe.depth: fast keeps what the lower blocks compute, and processes that share them out do not.",
+            fix="Set recipe.depth to full, or launch without --use_fsdp.",
+        )
+    if recipe.choose_by is ChosenBy.METRIC:
+        raise TrainingError(
+            "recipe.choose_by: metric writes answers, for which the base has to be whole in one process.",
+            fix="Set recipe.choose_by to loss, or launch without --use_fsdp.",
+        )
 
 
 def runaway(losses: Sequence[float], factor: float) -> bool:

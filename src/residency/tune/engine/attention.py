@@ -1,9 +1,10 @@
 """Attention inside the spans of a packed sequence.
 
-In: queries, keys and values of one layer; the spans, from ``over``. Out: what the queries read.
+In: queries, keys and values of one layer; the ``Spans``, from ``over``. Out: what the queries read.
 
-Covers: grouped queries, sliding windows, a shared beginning; a backward pass of plain matrix products, which computes
-the probabilities again instead of keeping them. Does not cover: scores that are capped, attention sinks (refused, and
+Covers: grouped queries, sliding windows, a shared beginning; on processors a backward pass of plain matrix products,
+which computes the probabilities again instead of keeping them; on GPUs PyTorch's fused attention, one call a span
+(FlashAttention where there is no window). Does not cover: scores that are capped, attention sinks (refused, and
 step.py goes on with one sample at a time and the model's own attention).
 
 Rejected, measured with the shapes of SmolLM2 (docs/decisions.md): one dense mask over the packed sequence, padding to
@@ -19,6 +20,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from torch.nn.attention.bias import causal_lower_right
 
 from residency.tune.engine.layout import Span
 
@@ -77,14 +80,18 @@ _OVER: ContextVar[Spans | None] = ContextVar("spans", default=None)
 
 
 @contextmanager
-def over(spans: Sequence[Span]) -> Iterator[Spans]:
+def over(spans: Spans | None) -> Iterator[None]:
     """While this lasts, layers with this attention attend inside ``spans``."""
-    current = Spans(spans)
-    token = _OVER.set(current)
+    token = _OVER.set(spans)
     try:
-        yield current
+        yield
     finally:
         _OVER.reset(token)
+
+
+def spans_now() -> Spans | None:
+    """What layers attend inside of at this moment."""
+    return _OVER.get()
 
 
 def register() -> None:
@@ -111,7 +118,31 @@ def attend(
         raise AttentionNotCovered(type(module).__name__)
     spans.used = True
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if query.is_cuda:
+        return by_span(query, key, value, scale, spans, sliding_window), None
     return _Attention.apply(query[0], key[0], value[0], scale, spans, sliding_window)[None], None  # type: ignore[no-untyped-call]
+
+
+def by_span(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, spans: Spans, window: int | None
+) -> torch.Tensor:
+    """The same with PyTorch's fused attention, one call a span: (1, T, N, Dv)."""
+    read = []
+    for span in spans.spans:
+        if span.start == span.stop:
+            continue
+        seen, own = slice(span.seen, span.seen + span.before), slice(span.start, span.stop)
+        keys, values = (torch.cat([x[:, :, seen], x[:, :, own]], dim=2) for x in (key, value))
+        queries, length = span.stop - span.start, keys.shape[2]
+        # The last query sees the last key, the first one all that was shared.
+        mask: Any = causal_lower_right(queries, length)
+        if window:
+            distance = torch.arange(span.before, length, device=query.device)[:, None]
+            distance = distance - torch.arange(length, device=query.device)
+            mask = (distance >= 0) & (distance < window)
+        mine = query[:, :, own]
+        read.append(F.scaled_dot_product_attention(mine, keys, values, attn_mask=mask, scale=scale, enable_gqa=True))
+    return torch.cat(read, dim=2).transpose(1, 2)
 
 
 class _Attention(torch.autograd.Function):

@@ -112,6 +112,19 @@ def deal(samples: Sequence[Sample], size: int, *, seed: int, epoch: int) -> list
     return [drawn[start : start + size] for start in range(0, len(drawn), size)]
 
 
+def share(samples: Sequence[Sample], number: int, count: int) -> list[Sample]:
+    """The samples that process ``number`` of ``count`` computes: whole units, about as many tokens for each process."""
+    if count == 1:
+        return list(samples)
+    shares: list[list[Sample]] = [[] for _ in range(count)]
+    tokens = [0] * count
+    for unit in sorted(units_of(samples), key=lambda u: u.tokens, reverse=True):
+        least = tokens.index(min(tokens))
+        shares[least] += unit.samples
+        tokens[least] += unit.tokens
+    return shares[number]
+
+
 def parts(units: Sequence[Unit], most: int) -> Iterator[list[Unit]]:
     """The units in parts of at most ``most`` tokens, or of one unit where that is longer; similar lengths together."""
     part: list[Unit] = []

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 BLOCK = 32  # rows in fp32 at a time: they stay in the processor's cache; chosen by us, 2026-11
+BLOCK_ON_GPU = 1024  # few kernels, and a fraction of a GB for any vocabulary; chosen by us, 2026-11, not measured
 
 
 def nats(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -25,8 +26,9 @@ class _CrossEntropy(torch.autograd.Function):
     def forward(ctx: Any, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         slope = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
         found = []
-        for start in range(0, len(logits), BLOCK):
-            rows = slice(start, start + BLOCK)
+        block = BLOCK_ON_GPU if logits.is_cuda else BLOCK
+        for start in range(0, len(logits), block):
+            rows = slice(start, start + block)
             log_p = torch.log_softmax(logits[rows].float(), dim=-1)
             chosen = targets[rows, None]
             found.append(-log_p.gather(1, chosen)[:, 0])

@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 
+from residency.tune.engine.kernels import ROTATE, fused
+
 FUNCTION = "apply_rotary_pos_emb"
 
 
@@ -39,6 +41,9 @@ def rotate(
     q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, unsqueeze_dim: int = 1
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Queries and keys (B, heads, T, D), rotated by (B, T, D). The signature is transformers'."""
+    if kernel := fused(ROTATE, q):
+        turned: tuple[torch.Tensor, torch.Tensor] = kernel.apply(q, k, cos, sin, None, unsqueeze_dim)
+        return turned
     cos, sin = cos.unsqueeze(unsqueeze_dim), sin.unsqueeze(unsqueeze_dim)
     return _Rotate.apply(q, cos, sin), _Rotate.apply(k, cos, sin)  # type: ignore[no-untyped-call]
 

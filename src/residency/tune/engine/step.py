@@ -6,6 +6,7 @@ parameters.
 Covers: every causal language model of transformers, on any device. Samples lie end to end where the model's attention
 allows it, which is tried on construction; elsewhere (state-space models, capped scores) one sample at a time. Blocks
 below the first adapted one compute without a graph, once for each text where ``kept`` is given.
+Where blocks are shared out over processes (shards.py), all of them call ``learn`` and ``measure`` at the same time.
 Does not cover: the order of samples, the optimizer (../training.py).
 
 The model is the plain transformers model: some of its modules get another forward pass that computes the same. Names,
@@ -15,21 +16,24 @@ parameters and what PEFT saves stay as they are.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import partial
 from typing import Any
 
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from residency.tune.engine import attention, dora, gate, linear, norm, rotary
 from residency.tune.engine.hidden import HiddenStates
 from residency.tune.engine.layout import Packed, Unit, pack, parts, per_sample, units_of
 from residency.tune.engine.loss import nats
+from residency.tune.engine.shards import Shards, modules_outside
 from residency.tune.render import Sample
 
 PROBE = 12  # tokens of the sequences on which packing is tried
+IDLE = Unit((Sample("", "", (0, 0), 1, 0.0),))  # computed while other processes have more to do; counts nothing
 TOLERANCE = 0.05  # relative difference of logits that still is rounding (bf16) and not another computation
 
 
@@ -44,14 +48,22 @@ class Part(StrEnum):
 class Engine:
     """Loss and gradient of samples. ``micro_tokens`` bounds how many tokens are in memory at once."""
 
-    def __init__(self, model: Any, *, micro_tokens: int, kept: HiddenStates | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        *,
+        micro_tokens: int,
+        kept: HiddenStates | None = None,
+        recompute: bool = False,
+        shards: Shards | None = None,
+    ) -> None:
         self.model, self.base = model, _plain(model)
-        self.micro_tokens, self.kept = micro_tokens, kept
-        self.device = next(self.base.parameters()).device
+        self.micro_tokens, self.kept, self.recompute, self.shards = micro_tokens, kept, recompute, shards
+        self.device = next(self.base.parameters()).device if shards is None else shards.device
         self.model.eval()
-        self.others = self._exchange()
-        self.layers = _layers(self.base)
+        self.layers = blocks_of(self.base)
         self.first = first_adapted(model)
+        self.others = self._prepare()
         self.part, self.tuples = Part.ALL, False
         self.below = torch.empty(0)  # (1, T, H) what the first adapted block reads
         for number, layer in enumerate(self.layers):
@@ -61,13 +73,13 @@ class Engine:
 
     def learn(self, samples: Sequence[Sample], scale: float, noise: torch.Generator | None) -> float:
         """Adds the gradient of ``scale`` x the weighted sum of nats over supervised tokens; returns the sum itself."""
-        total = 0.0
+        losses = []
         with self._drawing(noise):
             for packed in self._packed(samples):
                 loss = (nats(self._scores(packed), packed.targets) * packed.weights).sum()
                 (loss * scale).backward()  # type: ignore[no-untyped-call]
-                total += float(loss.detach())
-        return total
+                losses.append(loss.detach())
+        return sum(map(float, losses), start=0.0)  # only now: a GPU need not wait after each part
 
     @torch.no_grad()
     def measure(self, samples: Sequence[Sample]) -> list[float]:
@@ -84,10 +96,11 @@ class Engine:
             yield packed, self._scores(packed)
 
     def _packed(self, samples: Sequence[Sample]) -> Iterator[Packed]:
-        if not self.packs:
-            yield from (pack([Unit((sample,))], self.device) for sample in samples)
-            return
-        for part in parts(units_of(samples), self.micro_tokens):
+        units = [Unit((sample,)) for sample in samples] if not self.packs else units_of(samples)
+        divided = list(parts(units, self.micro_tokens) if self.packs else ([unit] for unit in units))
+        if self.shards:  # a block computes as often in every process
+            divided += [[IDLE]] * (self.shards.most(len(divided)) - len(divided))
+        for part in divided:
             yield pack(part, self.device)
 
     def _scores(self, packed: Packed) -> torch.Tensor:
@@ -105,7 +118,7 @@ class Engine:
         """
         known = self.kept.get(unit.key) if self.kept else None
         if known is not None:
-            return known.to(self.device)
+            return known.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else known
         packed = pack([unit], self.device)
         with self._computing(Part.LOWER):
             self._forward(self.base.base_model, packed)
@@ -123,7 +136,7 @@ class Engine:
     def _forward(self, module: Any, packed: Packed, **settings: Any) -> Any:
         if not self.packs:
             return module(input_ids=packed.ids, use_cache=False, **settings)
-        with attention.over(packed.spans), rotary.turning(self.base):
+        with attention.over(attention.Spans(packed.spans)), rotary.turning(self.base):
             return module(input_ids=packed.ids, position_ids=packed.positions, use_cache=False, **settings)
 
     def _layer(self, number: int, forward: Any, hidden_states: torch.Tensor, *args: Any, **settings: Any) -> Any:
@@ -133,10 +146,23 @@ class Engine:
         elif self.part is Part.UPPER and number < self.first:
             hidden_states = self.below
         else:
+            if self.recompute and torch.is_grad_enabled():
+                forward = partial(self._again, forward, attention.spans_now())
             result = forward(hidden_states, *args, **settings)
             self.tuples = isinstance(result, tuple)
             return result
         return (hidden_states,) if self.tuples else hidden_states
+
+    def _again(
+        self, forward: Any, spans: attention.Spans | None, hidden: torch.Tensor, *args: Any, **others: Any
+    ) -> Any:
+        """A block that keeps its input alone, and computes again in the backward pass, with the same spans."""
+
+        def compute(hidden: torch.Tensor) -> Any:
+            with attention.over(spans), rotary.turning(self.base):
+                return forward(hidden, *args, **others)
+
+        return checkpoint(compute, hidden, use_reentrant=False)
 
     @contextmanager
     def _computing(self, part: Part) -> Iterator[None]:
@@ -163,20 +189,18 @@ class Engine:
         for dropout in drawn:
             dropout.eval()
 
-    def _exchange(self) -> list[str]:
-        """Gives modules their faster forward passes; names the adapted layers that keep PEFT's."""
-        from peft.tuners.lora import LoraLayer
-
-        others = []
-        for name, module in self.base.named_modules():
-            if linear.covers(module):
-                linear.install(module)
-            elif dora.covers(module):
-                dora.install(module)
-            elif isinstance(module, LoraLayer):
-                others.append(name)
-        for module in self.base.modules():
-            norm.install(module) or gate.install(module)
+    def _prepare(self) -> list[str]:
+        """Exchanges forward passes and shares out blocks; names the adapted layers that keep PEFT's forward pass."""
+        if self.shards is None:
+            return _exchange(self.base.modules())
+        outside = list(modules_outside(self.model, self.layers))
+        self.shards.bring(outside)
+        others = _exchange(outside)
+        for block in self.layers:  # one after the other, so that only one of them is whole
+            self.shards.bring(block.modules())
+            others += _exchange(block.modules())
+            self.shards.cut(block)
+        self.shards.root(self.base.base_model)
         return others
 
     @torch.no_grad()
@@ -200,15 +224,34 @@ class Engine:
             found = self._logits(packed).float()
         except (attention.AttentionNotCovered, TypeError, ValueError, RuntimeError):
             found = torch.full_like(alone, torch.nan)
+            if self.shards:
+                self.base.base_model.reset_iter_state()
         fits = bool((found - alone).norm() <= TOLERANCE * alone.norm())
         if not fits:
             self.base.config._attn_implementation = own
         return fits
 
 
+def _exchange(modules: Iterable[Any]) -> list[str]:
+    """Gives modules their faster forward passes; names the kinds of adapted layers that keep PEFT's."""
+    from peft.tuners.lora import LoraLayer
+
+    others, found = [], list(modules)
+    for module in found:
+        if linear.covers(module):
+            linear.install(module)
+        elif dora.covers(module):
+            dora.install(module)
+        elif isinstance(module, LoraLayer):
+            others.append(type(module).__name__)
+    for module in found:
+        norm.install(module) or gate.install(module)
+    return others
+
+
 def first_adapted(model: Any) -> int:
     """Number of the first block with something to learn; 0 where that lies outside of the blocks."""
-    blocks = _layers(_plain(model))
+    blocks = blocks_of(_plain(model))
     inside = {id(p): number for number, block in enumerate(blocks) for p in block.parameters() if p.requires_grad}
     adapted = [inside.get(id(p)) for p in model.parameters() if p.requires_grad]
     lowest = [number for number in adapted if number is not None]
@@ -225,7 +268,7 @@ def _plain(model: Any) -> Any:
     return model.get_base_model() if isinstance(model, PeftModel) else model
 
 
-def _layers(base: Any) -> list[Any]:
+def blocks_of(base: Any) -> list[Any]:
     """The decoder blocks, in order."""
     count = base.config.num_hidden_layers
     lists = [m for m in base.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == count]
