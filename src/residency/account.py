@@ -93,7 +93,7 @@ def account(told: Told) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "residency": __version__,
         "about": told.about,
-        "iteration": told.runs["tune"].hash("adapter")[:12],
+        "iteration": told.adapter.sha256[:12],
         "gate": [
             {"name": line.title, "verdict": line.verdict, "reason": line.reason, "next_step": line.next_step}
             for line in told.verdict.lines

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from residency.account import HEADLINE, Told, account
 from residency.curate.answers import answer_problems
 from residency.curate.augment import augment
-from residency.curate.candidates import Ranking, rank_candidates
+from residency.curate.candidates import Ranker, Ranking
 from residency.curate.decontaminate import contamination
 from residency.curate.deidentify import Deidentify
 from residency.curate.deidentify.feedback import Feedback, feedback, judged_places
@@ -39,7 +39,7 @@ from residency.curate.labels import read_labels
 from residency.curate.split import split_patients
 from residency.curate.step import Step, Tools
 from residency.curate.suspicions import Suspicion, suspicious_labels
-from residency.errors import GateRefused, ProjectError
+from residency.errors import EvaluationError, GateRefused, ProjectError, first_of
 from residency.evaluate import metrics
 from residency.evaluate.assessment import Assess, in_slices
 from residency.evaluate.baselines import (
@@ -82,15 +82,16 @@ from residency.run.pool import cores
 from residency.run.progress import Progress, Silent
 from residency.settings import fingerprint
 from residency.store.files import file_sha256
-from residency.store.runs import ActiveRun, Outcome
+from residency.store.runs import EVALUATIONS, ActiveRun, Outcome
 from residency.tasks import NameToConcept, TaskSettings
-from residency.tune.adapter import load_card
+from residency.tune.adapter import Adapter, adapter_for, load_card
 
 if TYPE_CHECKING:
     from residency.models.base import Base
     from residency.models.model import Model
     from residency.tune.training import Tick
 
+ADAPTERS = "adapters"  # where the workspace keeps them
 TRAINED = "patients"  # a fact of a training run: the pseudonyms that it saw
 DECONTAMINATE, LABEL_CHECK = "decontaminate", "label_check"  # runs of the stage split
 SHOWN = 5  # problems named in a sentence; all are listed below it
@@ -103,6 +104,7 @@ class Iteration:
     project: Project
     progress: Progress
     only_recall: bool = False  # do nothing anew: what is not in the ledger is Untold
+    other: Adapter | None = None  # an adapter that answers in place of the one that tuning made
     runs: dict[str, Outcome] = field(default_factory=dict)  # by stage, in order
     documents: list[Document] = field(default_factory=list)
     split_of: dict[str, Split] = field(default_factory=dict)  # patient -> side
@@ -186,6 +188,15 @@ class Iteration:
         return identify(self.project.settings.base)
 
     @cached_property
+    def adapter(self) -> Adapter:
+        """The adapter that answers as the tuned system."""
+        return self.other or load_card(self.runs["tune"].folder("adapter"))
+
+    @property
+    def adapter_sha256(self) -> str:
+        return self.other.sha256 if self.other else self.runs["tune"].hash("adapter")
+
+    @cached_property
     def base(self) -> Base:
         from residency.models.base import load_base
 
@@ -201,7 +212,7 @@ class Iteration:
     def tuned(self) -> Model:
         from residency.models.transformer import TransformerModel
 
-        return TransformerModel(self.base, self.runs["tune"].folder("adapter"))
+        return TransformerModel(self.base, self.adapter.folder)
 
     def patients(self, *sides: Split) -> frozenset[str]:
         """The patients on these sides of the split."""
@@ -212,15 +223,19 @@ class Untold(ProjectError):
     """Something is asked about a stage that has not run."""
 
 
-def run_project(root: Path, progress: Progress, *, until: str | None = None, fresh: bool = False) -> Iteration:
+def run_project(
+    root: Path, progress: Progress, *, until: str | None = None, fresh: bool = False, adapter: str | None = None
+) -> Iteration:
     """Tells the story for the project in ``root``, to its end or to the stage ``until``.
 
-    ``fresh`` deletes first what earlier runs made; people's decisions stay.
+    ``fresh`` deletes first what earlier runs made; people's decisions stay. ``adapter``, a folder or the first digits
+    of a hash: nothing is tuned, and this adapter is judged on today's cases in place of the project's own.
     """
     if until is not None and until not in STAGES:
         raise ProjectError(f"--until {until}: there is no such stage.", fix=f"Use one of: {', '.join(STAGES)}.")
     project = Project.open(root)
     iteration = Iteration(project, progress)
+    iteration.other = named_adapter(iteration, adapter) if adapter is not None else None
     with project.workspace.alone():
         if fresh:
             project.workspace.clear()
@@ -231,9 +246,11 @@ def run_project(root: Path, progress: Progress, *, until: str | None = None, fre
     return iteration
 
 
-def recall(project: Project, *, until: str | None = None) -> Iteration:
-    """The last iteration as far as the ledger knows it, or to the stage ``until``; nothing is done anew."""
+def recall(project: Project, *, until: str | None = None, adapter: str | None = None) -> Iteration:
+    """The last iteration as far as the ledger knows it, or to the stage ``until``; nothing is done anew. ``adapter`` as
+    for ``run_project``."""
     iteration = Iteration(project, Silent(), only_recall=True)
+    iteration.other = named_adapter(iteration, adapter) if adapter is not None else None
     try:
         for name, stage in STAGES.items():
             if stage not in (release, gate, report):
@@ -244,6 +261,23 @@ def recall(project: Project, *, until: str | None = None) -> Iteration:
         if not iteration.runs:
             raise
     return iteration
+
+
+def named_adapter(iteration: Iteration, named: str) -> Adapter:
+    """The adapter in the folder ``named``, or the one of the workspace whose hash begins so; of the project's base."""
+    folder = Path(named)
+    if not folder.is_dir():
+        made = sorted(path for path in (iteration.project.workspace.folder / ADAPTERS).glob("*") if path.is_dir())
+        found = [path for path in made if path.name.startswith(named.removeprefix("a-")[: len(path.name)])]
+        if len(found) != 1:
+            known = first_of([path.name[:12] for path in made], SHOWN) or "none yet"
+            what = "several adapters of the project begin so" if found else "no folder, and no adapter of the project"
+            raise ProjectError(
+                f"--adapter {named}: {what}.",
+                fix=f"Name an adapter's folder, or one of the project by its hash: {known}.",
+            )
+        folder = found[0]
+    return adapter_for(folder, iteration.base_sha256, iteration.project.settings.base)
 
 
 # --- curate -----------------------------------------------------------------------------------------------------
@@ -474,7 +508,13 @@ def doubt_labels(iteration: Iteration) -> None:
 
 
 def differential(iteration: Iteration, task: TaskSettings) -> dict[str, Ranking]:
-    """The labels that each document's findings speak for, judged by training patients only."""
+    """The labels that each document's findings speak for."""
+    ranked = ranker(iteration, task)
+    return {document.id: ranked.rank(document) for document in iteration.documents}
+
+
+def ranker(iteration: Iteration, task: TaskSettings) -> Ranker:
+    """What ranks labels by findings, learned from training patients only."""
     trained = iteration.patients(Split.TRAIN)
     label_of = {
         document.id: " ".join(document.answers[task.answer].split())
@@ -483,7 +523,7 @@ def differential(iteration: Iteration, task: TaskSettings) -> dict[str, Ranking]
     }
     labels = iteration.labels[task.name]
     known = [fact for source in knowledge(iteration) for fact in source.about(labels).facts]
-    return rank_candidates(iteration.documents, label_of, labels, known)
+    return Ranker.fitted([d for d in iteration.documents if d.id in label_of], label_of, labels, known)
 
 
 def knowledge(iteration: Iteration) -> list[Knowledge]:
@@ -499,13 +539,18 @@ def knowledge(iteration: Iteration) -> list[Knowledge]:
 
 def questions(iteration: Iteration, task: TaskSettings, *sides: Split, instruct: bool = False) -> list[Example]:
     """The task's examples on these sides of the split; ``instruct`` for models that do not know the task."""
-    question = Question(
-        labels=iteration.labels[task.name], candidates=iteration.candidates.get(task.name, {}), instruct=instruct
-    )
+    question = question_of(iteration, task, iteration.candidates.get(task.name, {}), instruct=instruct)
     examples = make_examples(
         iteration.documents, task, iteration.project.prompt(task), question, iteration.split_of
     )  # fmt: skip
     return [example for example in examples if example.split in sides]
+
+
+def question_of(
+    iteration: Iteration, task: TaskSettings, candidates: Mapping[str, Ranking], *, instruct: bool = False
+) -> Question:
+    """What the task's prompts may show; ``candidates`` by the id of the document."""
+    return Question(labels=iteration.labels[task.name], candidates=candidates, instruct=instruct)
 
 
 # --- tune -------------------------------------------------------------------------------------------------------
@@ -513,6 +558,9 @@ def questions(iteration: Iteration, task: TaskSettings, *sides: Split, instruct:
 
 def tune(iteration: Iteration) -> None:
     """The base model learns all tasks in one adapter, from training patients only."""
+    if iteration.other is not None:
+        refuse_taught(iteration, iteration.other)
+        return
     settings = iteration.project.settings
     lessons = prepare_lessons(iteration)
     iteration.progress.begin("tune")
@@ -542,6 +590,22 @@ def tune(iteration: Iteration) -> None:
     iteration.progress.end(
         f"{len(lessons.training)} examples, adapter {outcome.hash('adapter')[:12]}", reused=outcome.reused
     )
+
+
+def refuse_taught(iteration: Iteration, adapter: Adapter) -> None:
+    """EvaluationError where an adapter was trained on patients that are held out today: its scores would be too good.
+    Where the ledger does not know what it was trained on, that is said."""
+    runs = [run for run in iteration.project.workspace.ledger.runs("tune") if TRAINED in run.facts]
+    taught = [set(run.facts[TRAINED]) for run in runs if run.outputs["adapter"]["hash"] == adapter.sha256]
+    if not taught:
+        iteration.progress.say(f"    note: the ledger does not know which patients {adapter.name} was trained on")
+        return
+    known = set().union(*taught) & iteration.patients(Split.CALIBRATION, Split.TEST)
+    if known:
+        raise EvaluationError(
+            f"{adapter.name} was trained on {len(known)} patients that are held out today.",
+            fix="Compare it by the cases of its own iteration, or tune again.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -606,7 +670,7 @@ def written_differently(iteration: Iteration) -> list[Example]:
     for task in iteration.project.settings.tasks if made else ():
         ranked = iteration.candidates.get(task.name, {})
         candidates = {name: ranked[document] for name, document in origin.items() if document in ranked}
-        question = Question(labels=iteration.labels[task.name], candidates=candidates, instruct=False)
+        question = question_of(iteration, task, candidates)
         of_task = make_examples(made, task, iteration.project.prompt(task), question, iteration.split_of)
         examples += (replace(example, origin=Origin.SYNTHETIC) for example in of_task)
     return examples
@@ -666,7 +730,7 @@ def answers(iteration: Iteration, system: System, task: TaskSettings, examples: 
         "labels": labels,
         "task": task.model_dump(mode="json"),
         "base": [iteration.base_sha256, settings.template],
-        "adapter": iteration.runs["tune"].hash("adapter") if system is System.TUNED else None,
+        "adapter": iteration.adapter_sha256 if system is System.TUNED else None,
     }
     return iteration.once(f"{system} {task.name}", identity, work, EVALUATION_CODE)
 
@@ -685,7 +749,7 @@ def control(iteration: Iteration) -> None:
 
     identity = {
         "base": [iteration.base_sha256, settings.template],
-        "adapter": iteration.runs["tune"].hash("adapter"),
+        "adapter": iteration.adapter_sha256,
         "draws": settings.evaluate.draws,
     }
     outcome = iteration.once("control", identity, work, EVALUATION_CODE)
@@ -889,7 +953,10 @@ def gate(iteration: Iteration) -> None:
 def report(iteration: Iteration) -> None:
     """Everything a person needs to agree or disagree with the verdict, as a page and as data."""
     iteration.progress.begin("report")
-    iteration.pages = write_report(account(told(iteration)), iteration.project.root)
+    project, folder = iteration.project, iteration.project.root
+    if iteration.other is not None:  # the project's own report stays
+        folder = project.workspace.folder / EVALUATIONS / iteration.other.name
+    iteration.pages = write_report(account(told(iteration)), folder)
     iteration.progress.end(iteration.pages[1].name)
 
 
@@ -909,7 +976,7 @@ def told(iteration: Iteration) -> Told:
         documents=iteration.documents,
         dropped=[d for step in (*steps, DECONTAMINATE) for d in iteration.runs[step].read("dropped", Dropped)],
         split_of=iteration.split_of,
-        adapter=load_card(iteration.runs["tune"].folder("adapter")),
+        adapter=iteration.adapter,
         test={task.name: questions(iteration, task, Split.TEST) for task in settings.tasks},
         predictions=iteration.predictions,
         scores=iteration.scores,

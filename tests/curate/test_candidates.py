@@ -8,8 +8,13 @@ import sys
 
 import pytest
 
-from residency.curate.candidates import rank_candidates, signs_of
+from residency.curate.candidates import Ranker, signs_of
 from residency.records import Document, Finding, Source, Status
+
+
+def rank_candidates(documents, label_of, labels, known=()):
+    ranker = Ranker.fitted([d for d in documents if d.id in label_of], label_of, labels, known)
+    return {document.id: ranker.rank(document) for document in documents}
 
 
 def document(name, *concepts, patient=None, status=Status.PRESENT):

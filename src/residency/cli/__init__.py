@@ -223,6 +223,26 @@ def extract(
 
 
 @app.command()
+def predict(
+    source: Annotated[Path, typer.Argument(help="JSON lines with id, text, perhaps patient.", metavar="IN")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write.", metavar="OUT")],
+    task: Annotated[str, typer.Option(help="A task of the project.", metavar="TASK")],
+    adapter: Annotated[
+        str | None, typer.Option(help="Folder or hash of an adapter; the project's own if not given.")
+    ] = None,
+    curated: Annotated[
+        bool, typer.Option("--curated", help="The texts are de-identified and cleansed: they stay as they are.")
+    ] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out lines that cannot be read.")] = False,
+    project: Folder = HERE,
+) -> None:
+    """Answer a task about new texts, with confidence, evidence, and when to ask a person."""
+    from residency.cli.predict import predict_one_file
+
+    predict_one_file(project, source, output, task, adapter=adapter, curated=curated, skip_bad=skip_bad)
+
+
+@app.command()
 def evaluate(
     cases: Annotated[Path | None, typer.Option(help="JSON lines with id, answer.", metavar="CASES")] = None,
     predictions: Annotated[Path | None, typer.Option(help="JSON lines with id, output.", metavar="OUT")] = None,
