@@ -56,7 +56,8 @@ from residency.evaluate.claims.means import Means, means_of
 from residency.evaluate.compare import Comparison, compare
 from residency.evaluate.critical.table import CriticalTable
 from residency.evaluate.forgetting import control_likelihoods, forgetting
-from residency.evaluate.gate import GateEvidence, GateResult, decide
+from residency.evaluate.gate import GateEvidence, GateResult, Part, decide
+from residency.evaluate.policy import BetterThan, NotWorseThan, OnMetric
 from residency.evaluate.report import write_evidence, write_report
 from residency.evaluate.report.view import plain
 from residency.evaluate.run import System, choose_shots, few_shot, predict
@@ -829,21 +830,13 @@ def scoring(iteration: Iteration, task: TaskSettings, systems: Sequence[str]) ->
     settings = iteration.project.settings
     test = questions(iteration, task, Split.TEST)
     of_test = {example.id for example in test}
-    common: dict[str, Any] = {
-        "labels": iteration.labels[task.name],
-        "find": iteration.finder,
-        "own": iteration.project.own_metrics(task),
-        "draws": settings.evaluate.draws,
-        "seed": settings.seed,
-    }
+    common = measuring(iteration, task)
 
     def work(run: ActiveRun) -> None:
         asked = {name: [p for p in iteration.predictions[name, task.name] if p.example in of_test] for name in systems}
         trust = confidence_of(iteration, task) if System.TUNED in asked and task.kind is TaskKind.CLASSIFY else None
-        harm, run.facts["safety"] = harmful(iteration, task, test, asked, trust)
-        named = {(one.system, one.metric) for one in harm}
-        measured = chain.from_iterable(metrics.score(test, asked[name], **common) for name in systems)
-        run.write("scores", Score, chain((one for one in measured if (one.system, one.metric) not in named), harm))
+        scores, run.facts["safety"] = measured(iteration, task, test, asked, trust, common)
+        run.write("scores", Score, scores)
         ours = asked.pop(System.TUNED, None)
         others = asked.values() if ours else ()
         compared = (compare(test, ours or [], other, margin=settings.evaluate.margin, **common) for other in others)
@@ -857,6 +850,33 @@ def scoring(iteration: Iteration, task: TaskSettings, systems: Sequence[str]) ->
             run.facts["calibration"] = calibrated(trust, test, ours, settings.seed)
 
     return work
+
+
+def measuring(iteration: Iteration, task: TaskSettings) -> dict[str, Any]:
+    """What every metric of a task is measured with."""
+    settings = iteration.project.settings
+    return {
+        "labels": iteration.labels[task.name],
+        "find": iteration.finder,
+        "own": iteration.project.own_metrics(task),
+        "draws": settings.evaluate.draws,
+        "seed": settings.seed,
+    }
+
+
+def measured(
+    iteration: Iteration,
+    task: TaskSettings,
+    test: Sequence[Example],
+    asked: Mapping[str, Sequence[Prediction]],
+    trust: Trust | None,
+    common: Mapping[str, Any],
+) -> tuple[list[Score], dict[str, Any]]:
+    """Every score of every system on these cases, and what the report shows of harm."""
+    harm, shown = harmful(iteration, task, test, asked, trust)
+    named = {(one.system, one.metric) for one in harm}
+    found = chain.from_iterable(metrics.score(test, answers, **common) for answers in asked.values())
+    return [*(one for one in found if (one.system, one.metric) not in named), *harm], shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -935,11 +955,22 @@ def gate(iteration: Iteration) -> None:
     """The policy, written before the numbers were known, is held against the evidence and people's decisions."""
     iteration.progress.begin("gate")
     decisions = iteration.project.workspace.ledger.decisions()
-    released = iteration.released
+    released, on_slices = iteration.released, [(task, found) for task, found in iteration.slices.items() if found]
     task_of = {p.id: p.task for answers in iteration.predictions.values() for p in answers if p.system == System.TUNED}
     evidence = GateEvidence(
         scores=iteration.scores,
         comparisons=iteration.comparisons,
+        slices={task: {name: sorted(values) for name, values in found["matrix"].items()} for task, found in on_slices},
+        parts=dict(gated_parts(iteration)),
+        calibration={task: found["reliability"] for task, found in iteration.calibration.items() if found},
+        critical={
+            (task, system): shown["critical"]
+            for task, of_task in iteration.safety.items()
+            for system, shown in of_task.items()
+            if "critical" in shown
+        },
+        severities=[row.severity for row in iteration.critical.rows] if iteration.critical else (),
+        forgetting=iteration.runs["control"].facts["forgetting"],
         reviews=Counter(task_of[subject] for subject in {d.subject for d in decisions} if subject in task_of),
         deidentification=released.standing if released else None,
         deidentification_reason=released.reason if released else "",
@@ -948,6 +979,40 @@ def gate(iteration: Iteration) -> None:
     )
     iteration.verdict = decide(iteration.project.settings.gate, evidence)
     iteration.progress.end(iteration.verdict.verdict)
+
+
+def gated_parts(iteration: Iteration) -> Iterator[tuple[tuple[str, str, str], Part]]:
+    """What the lines of the policy that are about a slice ask for, measured on the cases of that slice."""
+    asked: dict[tuple[str, str, str], list[OnMetric]] = {}
+    for line in iteration.project.settings.gate.lines:
+        if isinstance(line, OnMetric):
+            for name, value in line.where.items():
+                asked.setdefault((line.task, name, value), []).append(line)
+    for (of_task, name, value), lines in asked.items():
+        task = iteration.project.task(of_task)
+        test = questions(iteration, task, Split.TEST)
+        values = slices_of(test, iteration.documents).get(name, [""] * len(test))
+        cases = [example for example, its in zip(test, values, strict=True) if its == value]
+        if cases:
+            yield (of_task, name, value), _part(iteration, task, cases, lines)
+
+
+def _part(iteration: Iteration, task: TaskSettings, cases: Sequence[Example], lines: Sequence[OnMetric]) -> Part:
+    """The scores and comparisons that these lines are about, on these cases."""
+    of_cases = {example.id for example in cases}
+    named = dict.fromkeys(chain.from_iterable((line.system, getattr(line, "baseline", line.system)) for line in lines))
+    known = {name: iteration.predictions.get((name, task.name), []) for name in named}
+    answered = {name: [p for p in its if p.example in of_cases] for name, its in known.items() if its}
+    common = measuring(iteration, task)
+    trusts = task.kind is TaskKind.CLASSIFY and System.TUNED in answered
+    trust = confidence_of(iteration, task) if trusts else None
+    compared: list[Comparison] = []
+    for line in lines:
+        if isinstance(line, BetterThan | NotWorseThan) and {line.system, line.baseline} <= answered.keys():
+            both = answered[line.system], answered[line.baseline]
+            found = compare(cases, *both, margin=line.margin, **common)
+            compared += (one for one in found if one.metric == line.metric)
+    return Part(scores=measured(iteration, task, cases, answered, trust, common)[0], comparisons=compared)
 
 
 def report(iteration: Iteration) -> None:

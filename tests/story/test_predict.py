@@ -232,7 +232,6 @@ def test_predictions_need_no_gold_answer(told):
     asked = [ask(iteration.documents[0], task, iteration.project.prompt(task), question, Split.TEST)]
     model = ScriptedModel(looks_up(TEXTS["diagnose"]))
     model.score = lambda *_: pytest.fail("asked for a likelihood")
-    groups = list(
-        answers_of(model, "tuned", task, asked, iteration.labels["diagnose"], lambda name: None, group_size=4)
-    )
+    labels = iteration.labels["diagnose"]
+    (group,) = answers_of(model, "tuned", task, asked, labels, lambda name: None, group_size=4)
     assert isinstance(group[0], Prediction) and group[0].nats is None
