@@ -66,8 +66,8 @@ def contestant(iteration: Iteration, name: str) -> Contestant:
     except ProjectError:
         raise ProjectError(
             f"{name}: no system, adapter or run of this project.",
-            fix=f"Name a system ({first_of(sorted(systems), SHOWN) or 'none yet'}), an adapter by its folder or hash, or "
-            "a run by its key.",
+            fix=f"Name a system ({first_of(sorted(systems), SHOWN) or 'none yet'}), an adapter by its folder or hash, "
+            "or a run by its key.",
         ) from None
     answers = {
         task.name: its for task in iteration.project.settings.tasks if (its := _of(iteration, task, adapter.sha256))

@@ -30,7 +30,11 @@ def compare_two(project: Path, first: str, second: str, *, as_json: bool, output
         table = Table("metric", found["first"], found["second"], "difference (95 %)", "p, Holm", "verdict")
         for metric, one in task["comparisons"].items():
             p = one["p_adjusted"] if one["p_adjusted"] is not None else one["p"]
-            values = (f"{one['first']:.3f}", f"{one['second']:.3f}", gap(one)[0], "-" if p is None else f"{p:.3f}")
-            table.add_row(metric_of(metric).title, *values, gap(one)[1])
+            both = (_number(one["first"]), _number(one["second"]))
+            table.add_row(metric_of(metric).title, *both, gap(one)[0], _number(p), gap(one)[1])
         out.print(table)
         out.print(f"{task['n']:,} cases of {task['patients']:,} patients, cases {task['cases']}.\n")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

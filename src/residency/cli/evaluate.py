@@ -148,7 +148,7 @@ def cell(one: Mapping[str, Any] | None) -> str:
 
 
 def gap(one: Mapping[str, Any] | None) -> tuple[str, str]:
-    if one is None:
+    if one is None or one["difference"] is None:  # not defined for one of the two
         return "-", ""
     interval = f" ({one['low']:+.3f} to {one['high']:+.3f})" if one["low"] is not None else ""
     return f"{one['difference']:+.3f}{interval}", one["verdict"] or "no verdict"
