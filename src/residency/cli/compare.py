@@ -27,11 +27,12 @@ def compare_two(project: Path, first: str, second: str, *, as_json: bool, output
         return
     for name, task in found["tasks"].items():
         out.print(f"{name}: {task['sentence']}", style="bold")
-        table = Table("metric", found["first"], found["second"], "difference (95 %)", "p, Holm", "verdict")
+        table = Table("metric", found["first"], found["second"], "difference (95 %)")
+        table.add_column("verdict", no_wrap=True)
         for metric, one in task["comparisons"].items():
-            p = one["p_adjusted"] if one["p_adjusted"] is not None else one["p"]
-            both = (_number(one["first"]), _number(one["second"]))
-            table.add_row(metric_of(metric).title, *both, gap(one)[0], _number(p), gap(one)[1])
+            if one["verdict"] is not None:  # surface similarity decides nothing; it is in the JSON
+                both = (_number(one["first"]), _number(one["second"]))
+                table.add_row(metric_of(metric).title, *both, *gap(one))
         out.print(table)
         out.print(f"{task['n']:,} cases of {task['patients']:,} patients, cases {task['cases']}.\n")
 
