@@ -87,15 +87,19 @@ def account(told: Told) -> dict[str, Any]:
     decisive = [line for line in open_lines if line.verdict is told.verdict.verdict] or list(told.verdict.lines)
     return plain({
         "verdict": told.verdict.verdict,
+        "exit_status": told.verdict.exit_status,
         "reasons": [f"{line.title}: {line.reason}" for line in decisive],
         "next_step": next((line.next_step for line in decisive if line.next_step), ""),
         "project": told.project,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "residency": __version__,
         "about": told.about,
-        "iteration": told.runs["tune"].hash("adapter")[:12],
+        "iteration": told.adapter.sha256[:12],
         "gate": [
-            {"name": line.title, "verdict": line.verdict, "reason": line.reason, "next_step": line.next_step}
+            {
+                "name": line.title, "verdict": line.verdict, "reason": line.reason, "next_step": line.next_step,
+                "rule": line.line.model_dump(mode="json") if line.line else None, "measured": line.measured,
+            }
             for line in told.verdict.lines
         ],
         "data": _data(told),

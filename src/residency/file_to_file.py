@@ -74,7 +74,7 @@ def deidentify_file(
     source: Path, target: Path, settings: Deidentify, options: Options, progress: Progress
 ) -> Deidentified:
     """Every record with its new ``text`` and with ``spans`` on the old one; ``patient`` becomes a pseudonym."""
-    index = _index(source, options, target=target)
+    index = open_lines(source, options, target=target)
     key = project_key(KEY, known_fingerprint=None)
     work = _DeidentifyGroups(index.path, settings, options.pack, key, secrets.token_bytes(len(key)))
     replaced: Counter[str] = Counter()
@@ -90,7 +90,7 @@ def evaluate_deidentified(
 ) -> Evaluation:
     """Recall and precision on records with known identifiers (``phi``: start, end, label). ``target``: where the
     caller will write them; refused before the work where that cannot be."""
-    index = _index(source, options, target=target, check=_check_identifiers)
+    index = open_lines(source, options, target=target, check=_check_identifiers)
     whole = Identifiers()
     for tally in _measure(index, _EvaluateGroups(index.path, settings, options.pack), options, progress):
         whole.merge(tally)
@@ -108,7 +108,7 @@ class Extracted:
 
 def extract_file(source: Path, target: Path, options: Options, progress: Progress) -> Extracted:
     """Every record with ``findings``: start, end, concept, label, status."""
-    index = _index(source, options, target=target, group=EACH_ALONE)
+    index = open_lines(source, options, target=target, group=EACH_ALONE)
     found: Counter[str] = Counter()
     for record in _transform(index, target, _ExtractRecords(index.path, options.pack), options, "extract", progress):
         found.update(finding["status"] for finding in record["findings"])
@@ -118,7 +118,7 @@ def extract_file(source: Path, target: Path, options: Options, progress: Progres
 def evaluate_extracted(source: Path, options: Options, progress: Progress, *, target: Path | None = None) -> Scores:
     """F1 and status accuracy on records with known ``findings`` (concept or hpo_id, status, start, end). ``target``
     as for ``evaluate_deidentified``."""
-    index = _index(source, options, target=target, group=EACH_ALONE, check=_check_findings)
+    index = open_lines(source, options, target=target, group=EACH_ALONE, check=_check_findings)
     whole = Findings()
     for tally in _measure(index, _EvaluateRecords(index.path, options.pack), options, progress):
         whole.merge(tally)
@@ -172,8 +172,8 @@ class _DeidentifyGroups:
         results = []
         for numbers, starts in groups:
             records = read_at(self.source, starts)
-            patient = _patient(records[0])
-            documents = [_document(record, self.source, patient) for record in records]
+            patient = patient_of(records[0])
+            documents = [document_of(record, self.source, patient) for record in records]
             treated = self.settings.treat(patient or f"document:{records[0]['id']}", documents, tools)
             for number, record, its in zip(numbers, records, treated, strict=True):
                 spans = [asdict(span) for span in its.spans]
@@ -265,7 +265,7 @@ def _transform(
     """Writes what ``work`` makes of every record, in the order of the input, and gives each back in passing."""
     progress.begin(title, len(index))
     with ordered_lines(target, len(index)) as lines:
-        for results in spread(work, _batches(index), workers=_useful(options, index)):
+        for results in spread(work, batches(index), workers=_useful(options, index)):
             for number, record in results:
                 lines.put(number, record)
                 yield record
@@ -276,13 +276,13 @@ def _transform(
 def _measure(index: Index, work: Callable[[Any], Any], options: Options, progress: Progress) -> Iterator[Any]:
     """The tallies of all batches."""
     progress.begin("evaluate", len(index))
-    for tally in spread(work, _batches(index), workers=_useful(options, index)):
+    for tally in spread(work, batches(index), workers=_useful(options, index)):
         yield tally
         progress.advance(DOCUMENTS_AT_ONCE)
     progress.end(f"{len(index)} records")
 
 
-def _index(
+def open_lines(
     source: Path,
     options: Options,
     *,
@@ -300,14 +300,14 @@ def _index(
     return index
 
 
-def _batches(index: Index) -> Iterator[list[Group]]:
+def batches(index: Index, size_of_batch: int = DOCUMENTS_AT_ONCE) -> Iterator[list[Group]]:
     """All of a patient's records together, so that a name found in one is found in all."""
     batch: list[Group] = []
     size = 0
     for numbers in index.groups.values():
         batch.append((tuple(numbers), index.places(numbers)))
         size += len(numbers)
-        if size >= DOCUMENTS_AT_ONCE:
+        if size >= size_of_batch:
             yield batch
             batch, size = [], 0
     if batch:
@@ -319,12 +319,12 @@ def _useful(options: Options, index: Index) -> int:
     return max(1, min(options.workers, -(-len(index) // DOCUMENTS_AT_ONCE)))
 
 
-def _patient(record: Mapping[str, Any]) -> str:
+def patient_of(record: Mapping[str, Any]) -> str:
     """The record's patient as text; empty where it names none. Zero is a patient."""
     patient = record.get("patient")
     return "" if patient is None else str(patient)
 
 
-def _document(record: Mapping[str, Any], source: Path, patient: str) -> Document:
+def document_of(record: Mapping[str, Any], source: Path, patient: str) -> Document:
     name = str(record["id"])
     return Document(id=name, key=name, text=record["text"], source=Source(path=source.name), patient=patient)

@@ -32,9 +32,9 @@ from residency.errors import ProjectError
 from residency.evaluate import metrics
 from residency.evaluate.baselines import BASELINES
 from residency.evaluate.critical.table import CriticalTable, load_table
-from residency.evaluate.gate import GateSettings
 from residency.evaluate.metrics.catalogue import OWN
 from residency.evaluate.metrics.own import OwnMetric, load_own, own_file, own_name
+from residency.evaluate.policy import Calibrated, GateSettings
 from residency.evaluate.run import EvaluateSettings
 from residency.packs import Pack, load_pack
 from residency.records import TaskKind
@@ -123,9 +123,13 @@ class ProjectSettings(Settings):
             kind = kind_of[task]
             if metric is not None and metric.startswith(OWN):
                 if metric not in map(own_name, self.evaluate.own.get(task, ())):
-                    yield f"gate.lines[{number}].metric: evaluate.own.{task} names no such function"
+                    own = ", ".join(map(own_name, self.evaluate.own.get(task, ()))) or "none"
+                    yield f"gate.lines[{number}].metric: evaluate.own.{task} names no such function; it names {own}"
             elif metric is not None and kind not in metrics.METRICS[metric].kinds:
-                yield f"gate.lines[{number}].metric: {metric} is not measured for {kind} tasks"
+                usable = ", ".join(name for name, one in metrics.METRICS.items() if kind in one.kinds and one.decides)
+                yield f"gate.lines[{number}].metric: {metric} is not measured for {kind} tasks; use one of {usable}"
+            elif isinstance(line, Calibrated) and kind is not TaskKind.CLASSIFY:
+                yield f"gate.lines[{number}]: confidence is calibrated for classify tasks only, not for {task}"
             known = [*self.evaluate.systems, *BASELINES[kind]]
             for role in ("system", "baseline"):
                 named = getattr(line, role, None)

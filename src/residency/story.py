@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from residency.account import HEADLINE, Told, account
 from residency.curate.answers import answer_problems
 from residency.curate.augment import augment
-from residency.curate.candidates import Ranking, rank_candidates
+from residency.curate.candidates import Ranker, Ranking
 from residency.curate.corrections import Correction, Corrections, reader_of, usable_corrections
 from residency.curate.decontaminate import contamination
 from residency.curate.deidentify import Deidentify
@@ -40,7 +40,7 @@ from residency.curate.labels import read_labels
 from residency.curate.split import split_patients
 from residency.curate.step import Step, Tools
 from residency.curate.suspicions import Suspicion, suspicious_labels
-from residency.errors import GateRefused, ProjectError
+from residency.errors import EvaluationError, GateRefused, ProjectError, first_of
 from residency.evaluate import metrics
 from residency.evaluate.assessment import Assess, in_slices
 from residency.evaluate.baselines import (
@@ -57,7 +57,8 @@ from residency.evaluate.claims.means import Means, means_of
 from residency.evaluate.compare import Comparison, compare
 from residency.evaluate.critical.table import CriticalTable
 from residency.evaluate.forgetting import control_likelihoods, forgetting
-from residency.evaluate.gate import GateEvidence, GateResult, decide
+from residency.evaluate.gate import GateEvidence, GateResult, Part, decide
+from residency.evaluate.policy import BetterThan, NotWorseThan, OnMetric
 from residency.evaluate.report import write_evidence, write_report
 from residency.evaluate.report.view import plain
 from residency.evaluate.run import System, choose_shots, few_shot, predict
@@ -83,9 +84,9 @@ from residency.run.pool import cores
 from residency.run.progress import Progress, Silent
 from residency.settings import fingerprint
 from residency.store.files import file_sha256
-from residency.store.runs import ActiveRun, Outcome
+from residency.store.runs import EVALUATIONS, ActiveRun, Outcome
 from residency.tasks import NameToConcept, TaskSettings, write_cell
-from residency.tune.adapter import load_card
+from residency.tune.adapter import Adapter, adapter_for, load_card
 from residency.tune.processes import ALONE, Processes
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from residency.models.model import Model
     from residency.tune.training import Tick
 
+ADAPTERS = "adapters"  # where the workspace keeps them
 TRAINED = "patients"  # a fact of a training run: the pseudonyms that it saw
 DECONTAMINATE, LABEL_CHECK = "decontaminate", "label_check"  # runs of the stage split
 SHOWN = 5  # problems named in a sentence; all are listed below it
@@ -106,6 +108,7 @@ class Iteration:
     progress: Progress
     only_recall: bool = False  # do nothing anew: what is not in the ledger is Untold
     processes: Processes = ALONE  # that train together; this is the first of them
+    other: Adapter | None = None  # an adapter that answers in place of the one that tuning made
     runs: dict[str, Outcome] = field(default_factory=dict)  # by stage, in order
     documents: list[Document] = field(default_factory=list)
     split_of: dict[str, Split] = field(default_factory=dict)  # patient -> side
@@ -189,6 +192,15 @@ class Iteration:
         return identify(self.project.settings.base)
 
     @cached_property
+    def adapter(self) -> Adapter:
+        """The adapter that answers as the tuned system."""
+        return self.other or load_card(self.runs["tune"].folder("adapter"))
+
+    @property
+    def adapter_sha256(self) -> str:
+        return self.other.sha256 if self.other else self.runs["tune"].hash("adapter")
+
+    @cached_property
     def base(self) -> Base:
         from residency.tune.together import read_base
 
@@ -204,7 +216,7 @@ class Iteration:
     def tuned(self) -> Model:
         from residency.models.transformer import TransformerModel
 
-        return TransformerModel(self.base, self.runs["tune"].folder("adapter"))
+        return TransformerModel(self.base, self.adapter.folder)
 
     def patients(self, *sides: Split) -> frozenset[str]:
         """The patients on these sides of the split."""
@@ -216,17 +228,25 @@ class Untold(ProjectError):
 
 
 def run_project(
-    root: Path, progress: Progress, *, until: str | None = None, fresh: bool = False, processes: Processes = ALONE
+    root: Path,
+    progress: Progress,
+    *,
+    until: str | None = None,
+    fresh: bool = False,
+    adapter: str | None = None,
+    processes: Processes = ALONE,
 ) -> Iteration:
     """Tells the story for the project in ``root``, to its end or to the stage ``until``.
 
-    ``fresh`` deletes first what earlier runs made; people's decisions stay. Of several ``processes`` only the first
-    one tells the story; the others ``assist``.
+    ``fresh`` deletes first what earlier runs made; people's decisions stay. ``adapter``, a folder or the first digits
+    of a hash: nothing is tuned, and this adapter is judged on today's cases in place of the project's own. Of several
+    ``processes`` only the first one tells the story; the others ``assist``.
     """
     if until is not None and until not in STAGES:
         raise ProjectError(f"--until {until}: there is no such stage.", fix=f"Use one of: {', '.join(STAGES)}.")
     project = Project.open(root)
     iteration = Iteration(project, progress, processes=processes)
+    iteration.other = named_adapter(iteration, adapter) if adapter is not None else None
     with project.workspace.alone():
         if fresh:
             project.workspace.clear()
@@ -237,9 +257,11 @@ def run_project(
     return iteration
 
 
-def recall(project: Project, *, until: str | None = None) -> Iteration:
-    """The last iteration as far as the ledger knows it, or to the stage ``until``; nothing is done anew."""
+def recall(project: Project, *, until: str | None = None, adapter: str | None = None) -> Iteration:
+    """The last iteration as far as the ledger knows it, or to the stage ``until``; nothing is done anew. ``adapter`` as
+    for ``run_project``."""
     iteration = Iteration(project, Silent(), only_recall=True)
+    iteration.other = named_adapter(iteration, adapter) if adapter is not None else None
     try:
         for name, stage in STAGES.items():
             if stage not in (release, gate, report):
@@ -250,6 +272,23 @@ def recall(project: Project, *, until: str | None = None) -> Iteration:
         if not iteration.runs:
             raise
     return iteration
+
+
+def named_adapter(iteration: Iteration, named: str) -> Adapter:
+    """The adapter in the folder ``named``, or the one of the workspace whose hash begins so; of the project's base."""
+    folder = Path(named)
+    if not folder.is_dir():
+        made = sorted(path for path in (iteration.project.workspace.folder / ADAPTERS).glob("*") if path.is_dir())
+        found = [path for path in made if path.name.startswith(named.removeprefix("a-")[: len(path.name)])]
+        if len(found) != 1:
+            known = first_of([path.name[:12] for path in made], SHOWN) or "none yet"
+            what = "several adapters of the project begin so" if found else "no folder, and no adapter of the project"
+            raise ProjectError(
+                f"--adapter {named}: {what}.",
+                fix=f"Name an adapter's folder, or one of the project by its hash: {known}.",
+            )
+        folder = found[0]
+    return adapter_for(folder, iteration.base_sha256, iteration.project.settings.base)
 
 
 # --- curate -----------------------------------------------------------------------------------------------------
@@ -480,7 +519,13 @@ def doubt_labels(iteration: Iteration) -> None:
 
 
 def differential(iteration: Iteration, task: TaskSettings) -> dict[str, Ranking]:
-    """The labels that each document's findings speak for, judged by training patients only."""
+    """The labels that each document's findings speak for."""
+    ranked = ranker(iteration, task)
+    return {document.id: ranked.rank(document) for document in iteration.documents}
+
+
+def ranker(iteration: Iteration, task: TaskSettings) -> Ranker:
+    """What ranks labels by findings, learned from training patients only."""
     trained = iteration.patients(Split.TRAIN)
     label_of = {
         document.id: " ".join(document.answers[task.answer].split())
@@ -489,7 +534,7 @@ def differential(iteration: Iteration, task: TaskSettings) -> dict[str, Ranking]
     }
     labels = iteration.labels[task.name]
     known = [fact for source in knowledge(iteration) for fact in source.about(labels).facts]
-    return rank_candidates(iteration.documents, label_of, labels, known)
+    return Ranker.fitted([d for d in iteration.documents if d.id in label_of], label_of, labels, known)
 
 
 def knowledge(iteration: Iteration) -> list[Knowledge]:
@@ -512,12 +557,17 @@ def questions(
 ) -> list[Example]:
     """The task's examples on these sides of the split; ``instruct`` for models that do not know the task. ``about``:
     other documents than the iteration's."""
-    question = Question(
-        labels=iteration.labels[task.name], candidates=iteration.candidates.get(task.name, {}), instruct=instruct
-    )
+    question = question_of(iteration, task, iteration.candidates.get(task.name, {}), instruct=instruct)
     documents = iteration.documents if about is None else about
     examples = make_examples(documents, task, iteration.project.prompt(task), question, iteration.split_of)
     return [example for example in examples if example.split in sides]
+
+
+def question_of(
+    iteration: Iteration, task: TaskSettings, candidates: Mapping[str, Ranking], *, instruct: bool = False
+) -> Question:
+    """What the task's prompts may show; ``candidates`` by the id of the document."""
+    return Question(labels=iteration.labels[task.name], candidates=candidates, instruct=instruct)
 
 
 # --- tune -------------------------------------------------------------------------------------------------------
@@ -525,6 +575,9 @@ def questions(
 
 def tune(iteration: Iteration) -> None:
     """The base model learns all tasks in one adapter, from training patients only."""
+    if iteration.other is not None:
+        refuse_taught(iteration, iteration.other)
+        return
     settings = iteration.project.settings
     lessons = prepare_lessons(iteration)
     iteration.progress.begin("tune")
@@ -565,6 +618,22 @@ def tune(iteration: Iteration) -> None:
 
 def _of_review(lessons: Lessons) -> str:
     return f", {lessons.corrected} answers corrected by reviewers" if lessons.corrected else ""
+
+
+def refuse_taught(iteration: Iteration, adapter: Adapter) -> None:
+    """EvaluationError where an adapter was trained on patients that are held out today: its scores would be too good.
+    Where the ledger does not know what it was trained on, that is said."""
+    runs = [run for run in iteration.project.workspace.ledger.runs("tune") if TRAINED in run.facts]
+    taught = [set(run.facts[TRAINED]) for run in runs if run.outputs["adapter"]["hash"] == adapter.sha256]
+    if not taught:
+        iteration.progress.say(f"    note: the ledger does not know which patients {adapter.name} was trained on")
+        return
+    known = set().union(*taught) & iteration.patients(Split.CALIBRATION, Split.TEST)
+    if known:
+        raise EvaluationError(
+            f"{adapter.name} was trained on {len(known)} patients that are held out today.",
+            fix="Compare it by the cases of its own iteration, or tune again.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -665,7 +734,7 @@ def written_differently(iteration: Iteration, by_question: Mapping[tuple[str, st
     for task in iteration.project.settings.tasks if made else ():
         ranked = iteration.candidates.get(task.name, {})
         candidates = {name: ranked[document] for name, document in origin.items() if document in ranked}
-        question = Question(labels=iteration.labels[task.name], candidates=candidates, instruct=False)
+        question = question_of(iteration, task, candidates)
         of_task = make_examples(made, task, iteration.project.prompt(task), question, iteration.split_of)
         examples += (
             replace(example, origin=Origin.SYNTHETIC)
@@ -729,7 +798,7 @@ def answers(iteration: Iteration, system: System, task: TaskSettings, examples: 
         "labels": labels,
         "task": task.model_dump(mode="json"),
         "base": [iteration.base_sha256, settings.template],
-        "adapter": iteration.runs["tune"].hash("adapter") if system is System.TUNED else None,
+        "adapter": iteration.adapter_sha256 if system is System.TUNED else None,
     }
     return iteration.once(f"{system} {task.name}", identity, work, EVALUATION_CODE)
 
@@ -748,7 +817,7 @@ def control(iteration: Iteration) -> None:
 
     identity = {
         "base": [iteration.base_sha256, settings.template],
-        "adapter": iteration.runs["tune"].hash("adapter"),
+        "adapter": iteration.adapter_sha256,
         "draws": settings.evaluate.draws,
     }
     outcome = iteration.once("control", identity, work, EVALUATION_CODE)
@@ -828,21 +897,13 @@ def scoring(iteration: Iteration, task: TaskSettings, systems: Sequence[str]) ->
     settings = iteration.project.settings
     test = questions(iteration, task, Split.TEST)
     of_test = {example.id for example in test}
-    common: dict[str, Any] = {
-        "labels": iteration.labels[task.name],
-        "find": iteration.finder,
-        "own": iteration.project.own_metrics(task),
-        "draws": settings.evaluate.draws,
-        "seed": settings.seed,
-    }
+    common = measuring(iteration, task)
 
     def work(run: ActiveRun) -> None:
         asked = {name: [p for p in iteration.predictions[name, task.name] if p.example in of_test] for name in systems}
         trust = confidence_of(iteration, task) if System.TUNED in asked and task.kind is TaskKind.CLASSIFY else None
-        harm, run.facts["safety"] = harmful(iteration, task, test, asked, trust)
-        named = {(one.system, one.metric) for one in harm}
-        measured = chain.from_iterable(metrics.score(test, asked[name], **common) for name in systems)
-        run.write("scores", Score, chain((one for one in measured if (one.system, one.metric) not in named), harm))
+        scores, run.facts["safety"] = measured(iteration, task, test, asked, trust, common)
+        run.write("scores", Score, scores)
         ours = asked.pop(System.TUNED, None)
         others = asked.values() if ours else ()
         compared = (compare(test, ours or [], other, margin=settings.evaluate.margin, **common) for other in others)
@@ -856,6 +917,33 @@ def scoring(iteration: Iteration, task: TaskSettings, systems: Sequence[str]) ->
             run.facts["calibration"] = calibrated(trust, test, ours, settings.seed)
 
     return work
+
+
+def measuring(iteration: Iteration, task: TaskSettings) -> dict[str, Any]:
+    """What every metric of a task is measured with."""
+    settings = iteration.project.settings
+    return {
+        "labels": iteration.labels[task.name],
+        "find": iteration.finder,
+        "own": iteration.project.own_metrics(task),
+        "draws": settings.evaluate.draws,
+        "seed": settings.seed,
+    }
+
+
+def measured(
+    iteration: Iteration,
+    task: TaskSettings,
+    test: Sequence[Example],
+    asked: Mapping[str, Sequence[Prediction]],
+    trust: Trust | None,
+    common: Mapping[str, Any],
+) -> tuple[list[Score], dict[str, Any]]:
+    """Every score of every system on these cases, and what the report shows of harm."""
+    harm, shown = harmful(iteration, task, test, asked, trust)
+    named = {(one.system, one.metric) for one in harm}
+    found = chain.from_iterable(metrics.score(test, answers, **common) for answers in asked.values())
+    return [*(one for one in found if (one.system, one.metric) not in named), *harm], shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -934,11 +1022,22 @@ def gate(iteration: Iteration) -> None:
     """The policy, written before the numbers were known, is held against the evidence and people's decisions."""
     iteration.progress.begin("gate")
     decisions = iteration.project.workspace.ledger.decisions()
-    released = iteration.released
+    released, on_slices = iteration.released, [(task, found) for task, found in iteration.slices.items() if found]
     task_of = {p.id: p.task for answers in iteration.predictions.values() for p in answers if p.system == System.TUNED}
     evidence = GateEvidence(
         scores=iteration.scores,
         comparisons=iteration.comparisons,
+        slices={task: {name: sorted(values) for name, values in found["matrix"].items()} for task, found in on_slices},
+        parts=dict(gated_parts(iteration)),
+        calibration={task: found["reliability"] for task, found in iteration.calibration.items() if found},
+        critical={
+            (task, system): shown["critical"]
+            for task, of_task in iteration.safety.items()
+            for system, shown in of_task.items()
+            if "critical" in shown
+        },
+        severities=[row.severity for row in iteration.critical.rows] if iteration.critical else (),
+        forgetting=iteration.runs["control"].facts["forgetting"],
         reviews=Counter(task_of[subject] for subject in {d.subject for d in decisions} if subject in task_of),
         deidentification=released.standing if released else None,
         deidentification_reason=released.reason if released else "",
@@ -949,10 +1048,47 @@ def gate(iteration: Iteration) -> None:
     iteration.progress.end(iteration.verdict.verdict)
 
 
+def gated_parts(iteration: Iteration) -> Iterator[tuple[tuple[str, str, str], Part]]:
+    """What the lines of the policy that are about a slice ask for, measured on the cases of that slice."""
+    asked: dict[tuple[str, str, str], list[OnMetric]] = {}
+    for line in iteration.project.settings.gate.lines:
+        if isinstance(line, OnMetric):
+            for name, value in line.where.items():
+                asked.setdefault((line.task, name, value), []).append(line)
+    for (of_task, name, value), lines in asked.items():
+        task = iteration.project.task(of_task)
+        test = questions(iteration, task, Split.TEST)
+        values = slices_of(test, iteration.documents).get(name, [""] * len(test))
+        cases = [example for example, its in zip(test, values, strict=True) if its == value]
+        if cases:
+            yield (of_task, name, value), _part(iteration, task, cases, lines)
+
+
+def _part(iteration: Iteration, task: TaskSettings, cases: Sequence[Example], lines: Sequence[OnMetric]) -> Part:
+    """The scores and comparisons that these lines are about, on these cases."""
+    of_cases = {example.id for example in cases}
+    named = dict.fromkeys(chain.from_iterable((line.system, getattr(line, "baseline", line.system)) for line in lines))
+    known = {name: iteration.predictions.get((name, task.name), []) for name in named}
+    answered = {name: [p for p in its if p.example in of_cases] for name, its in known.items() if its}
+    common = measuring(iteration, task)
+    trusts = task.kind is TaskKind.CLASSIFY and System.TUNED in answered
+    trust = confidence_of(iteration, task) if trusts else None
+    compared: list[Comparison] = []
+    for line in lines:
+        if isinstance(line, BetterThan | NotWorseThan) and {line.system, line.baseline} <= answered.keys():
+            both = answered[line.system], answered[line.baseline]
+            found = compare(cases, *both, margin=line.margin, **common)
+            compared += (one for one in found if one.metric == line.metric)
+    return Part(scores=measured(iteration, task, cases, answered, trust, common)[0], comparisons=compared)
+
+
 def report(iteration: Iteration) -> None:
     """Everything a person needs to agree or disagree with the verdict, as a page and as data."""
     iteration.progress.begin("report")
-    iteration.pages = write_report(account(told(iteration)), iteration.project.root)
+    project, folder = iteration.project, iteration.project.root
+    if iteration.other is not None:  # the project's own report stays
+        folder = project.workspace.folder / EVALUATIONS / iteration.other.name
+    iteration.pages = write_report(account(told(iteration)), folder)
     iteration.progress.end(iteration.pages[1].name)
 
 
@@ -972,7 +1108,7 @@ def told(iteration: Iteration) -> Told:
         documents=iteration.documents,
         dropped=[d for step in (*steps, DECONTAMINATE) for d in iteration.runs[step].read("dropped", Dropped)],
         split_of=iteration.split_of,
-        adapter=load_card(iteration.runs["tune"].folder("adapter")),
+        adapter=iteration.adapter,
         test={task.name: questions(iteration, task, Split.TEST) for task in settings.tasks},
         predictions=iteration.predictions,
         scores=iteration.scores,

@@ -8,8 +8,13 @@ import sys
 
 import pytest
 
-from residency.curate.candidates import rank_candidates, signs_of
+from residency.curate.candidates import Ranker, signs_of
 from residency.records import Document, Finding, Source, Status
+
+
+def rank_candidates(documents, label_of, labels, known=()):
+    ranker = Ranker.fitted([d for d in documents if d.id in label_of], label_of, labels, known)
+    return {document.id: ranker.rank(document) for document in documents}
 
 
 def document(name, *concepts, patient=None, status=Status.PRESENT):
@@ -97,7 +102,7 @@ def test_shares_are_honest_on_cases_with_known_truth():
 
 RANKED = """
 import random
-from residency.curate.candidates import rank_candidates
+from residency.curate.candidates import Ranker
 from residency.records import Document, Finding, Source, Status
 
 rng = random.Random(1)
@@ -111,7 +116,9 @@ documents = [
     )
     for number in range(200)
 ]
-print(rank_candidates(documents, {d.id: rng.choice(labels) for d in documents[:150]}, labels))
+label_of = {d.id: rng.choice(labels) for d in documents[:150]}
+ranker = Ranker.fitted(documents[:150], label_of, labels, ())
+print([ranker.rank(document) for document in documents])
 """
 
 
@@ -123,3 +130,12 @@ def test_another_process_gives_the_same_ranking_to_the_last_digit():
         ).stdout
 
     assert ranked("1") == ranked("2") == ranked("3")
+
+
+def test_findings_speak_for_the_label_whose_patients_show_them_and_relatives_findings_for_none():
+    ranker = Ranker.fitted(TRAINED, LABEL_OF, ["A", "B"], ())
+    new = document("n", "a1", "b1")
+    (key,) = ranker.speaking_for(new, "A")
+    assert key == ("a1", Status.PRESENT) and ranker.speaking_for(new, "A")[key] > 1
+    assert ranker.speaking_for(document("m", "a1", status=Status.FAMILY), "A") == {}
+    assert Ranker.fitted(TRAINED[:4], LABEL_OF, ["A"], ()).speaking_for(new, "A") == {}

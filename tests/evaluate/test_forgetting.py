@@ -30,7 +30,7 @@ def test_the_control_text_is_small_has_titles_and_names_its_licence() -> None:
     ("after", "wobble", "verdict"),
     [(1.0, 0.0, Memory.KEPT), (0.9, 0.01, Memory.KEPT), (1.2, 0.01, Memory.FORGOTTEN), (1.01, 0.05, Memory.UNCLEAR)],
 )
-def test_the_verdict_follows_the_interval(after: float, wobble: float, verdict: Memory) -> None:
+def test_theremembered_follows_the_interval(after: float, wobble: float, verdict: Memory) -> None:
     found = forgetting(likelihoods(1.0), likelihoods(after, wobble), draws=500)
     assert found.verdict is verdict
     assert found.before == pytest.approx(1.0) and found.difference == pytest.approx(found.after - found.before)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from residency.evaluate.compare import Comparison, Verdict
-from residency.evaluate.gate import EXIT_STATUS, GateEvidence, GateSettings, GateVerdict, decide
+from residency.evaluate.gate import EXIT_STATUS, GateEvidence, GateVerdict, Part, decide
 from residency.evaluate.metrics import METRICS
+from residency.evaluate.policy import GateSettings
 from residency.records import Score
 from residency.settings import explain
 
@@ -182,7 +185,8 @@ def test_the_reason_shows_value_interval_and_cases():
     assert found.reason == (
         "0.800 against 0.600: difference +0.200 [+0.050, +0.350] (a gain is positive), 145 cases of 112 patients."
     )
-    assert "about 600" in verdict(BETTER, comparisons=[replace(compared(-0.05, 0.35), required_n=600)]).next_step
+    open_line = verdict(BETTER, comparisons=[compared(-0.05, 0.35)])
+    assert open_line.measured.required_n == 463 and "about 463" in open_line.next_step
 
 
 def test_a_metric_of_the_teams_own_can_be_gated_on():
@@ -190,3 +194,130 @@ def test_a_metric_of_the_teams_own_can_be_gated_on():
     assert decide(policy, GateEvidence(scores=[], comparisons=[])).lines[0].title.startswith("diagnose: gene of")
     with pytest.raises(ValidationError, match="use at_least"):
         GateSettings(lines=[{"rule": "at_most", "task": "diagnose", "metric": "own:gene", "value": 0.5}])
+
+
+# --- slices, confidence, zero tolerance, forgetting ------------------------------------------------------------------
+
+AT_SITE_A = AT_LEAST | {"where": {"site": "A"}}
+HONEST = {"rule": "calibrated", "task": "diagnosis"}
+NO_SEVERE = {"rule": "no_critical_errors", "task": "diagnosis", "severity": 3}
+KEPT = {"rule": "not_forgotten", "margin": 0.01}
+
+
+def test_a_line_about_a_slice_is_judged_by_the_cases_of_that_slice_only():
+    parts = {("diagnosis", "site", "A"): Part(scores=[scored(low=0.5, high=0.6)], comparisons=[compared(0.01, 0.1)])}
+    whole = {"scores": [scored(low=0.9, high=0.99)], "comparisons": [compared(-0.3, -0.1)], "parts": parts}
+    assert verdict(AT_SITE_A, **whole).verdict is NO_GO
+    assert verdict(AT_LEAST, **whole).verdict is GO
+    assert verdict(BETTER | {"where": {"site": "A"}}, **whole).verdict is GO
+    assert "where site is A" in verdict(AT_SITE_A, **whole).title
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ({"ward": "A"}, "There is no slice 'ward'; slices are length, site."),
+        ({"site": "C"}, "No case has site 'C'; there is A, B."),
+        ({"site": "A"}, "Not measured"),
+    ],
+)
+def test_a_slice_that_is_none_is_named_beside_those_that_are(where, said):
+    slices = {"diagnosis": {"site": ["A", "B"], "length": ["short"]}}
+    found = verdict(AT_LEAST | {"where": where}, slices=slices)
+    assert found.verdict is OPEN and said in found.reason and found.next_step
+
+
+def test_a_line_is_about_one_slice():
+    with pytest.raises(ValidationError, match="at most 1"):
+        GateSettings(lines=[AT_LEAST | {"where": {"site": "A", "sex": "female"}}])
+
+
+def honesty(ece, said, n=200):
+    between = {"low": 0.01, "high": 0.2}
+    facts = {"ece": ece, "ece_interval": between, "null_band": [0.02, 0.09], "honesty": said, "n": n, "clusters": n}
+    return {"calibration": {"diagnosis": facts}}
+
+
+@pytest.mark.parametrize(
+    ("evidence", "expected"),
+    [
+        (honesty(0.05, "calibrated"), GO),
+        (honesty(0.05, "calibrated", n=99), OPEN),
+        (honesty(0.2, "overconfident"), NO_GO),
+        (honesty(0.2, "overconfident", n=20), NO_GO),
+        (honesty(0.2, "underconfident"), NO_GO),
+        ({}, OPEN),
+    ],
+)
+def test_confidence_is_honest_within_its_null_band_on_enough_cases(evidence, expected):
+    found = verdict(HONEST, **evidence)
+    assert found.verdict is expected and bool(found.next_step) is (expected is not GO)
+    if expected is OPEN and evidence:
+        assert found.measured.required_n == 100 and "Too few" in found.reason
+
+
+def errors(*counted, n=60):
+    rows = [
+        {"error": "missed", "what": what, "severity": severity, "count": count} for what, severity, count in counted
+    ]
+    return {"critical": {("diagnosis", "tuned"): {"counted": rows, "n": n}}, "severities": [1, 2, 3, 5]}
+
+
+@pytest.mark.parametrize(
+    ("evidence", "expected"),
+    [
+        (errors(), GO),
+        (errors(("HP:1", 2, 7)), GO),
+        (errors(("HP:1", 3, 1)), NO_GO),
+        (errors(("HP:1", 1, 2), ("HP:2", 5, 1)), NO_GO),
+        ({"severities": [1, 5]}, OPEN),
+        (errors() | {"severities": [1, 2]}, OPEN),
+    ],
+)
+def test_one_error_of_a_tier_without_tolerance_refuses(evidence, expected):
+    assert verdict(NO_SEVERE, **evidence).verdict is expected
+
+
+def test_a_tier_that_no_row_has_is_said_with_those_that_are_there():
+    assert "its severities: 1, 2." in verdict(NO_SEVERE, **errors() | {"severities": [2, 1]}).reason
+    refused = verdict(NO_SEVERE, **errors(("HP:2", 5, 1)))
+    assert refused.reason == "1 among 60 documents: missed HP:2 (1)." and refused.measured.value == 1
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(-0.01, 0.01, GO), (0.011, 0.02, NO_GO), (0.0, 0.02, OPEN), (None, None, OPEN)]
+)
+def test_forgetting_is_judged_by_the_interval_of_the_loss(low, high, expected):
+    facts = {"before": 1.0, "after": 1.01, "difference": 0.01, "low": low, "high": high, "passages": 20}
+    assert verdict(KEPT, forgetting=facts).verdict is expected
+    assert verdict(KEPT).verdict is OPEN
+
+
+def test_what_would_settle_an_open_line_is_said():
+    """A value and its limit a quarter of the interval apart: four times the cases, and as many again for the power."""
+    found = verdict(AT_LEAST | {"value": 0.78}, scores=[scored(value=0.8, low=0.76, high=0.84, n=100)])
+    assert found.verdict is OPEN and 800 < found.measured.required_n < 830
+    assert f"about {found.measured.required_n}" in found.next_step
+    at_limit = verdict(AT_LEAST | {"value": 0.8}, scores=[scored(value=0.8, low=0.76, high=0.84, n=100)])
+    assert at_limit.measured.required_n is None and "more patients" in at_limit.next_step
+
+
+def test_without_a_critical_error_the_exact_number_of_documents_is_said():
+    line = {"rule": "at_most", "task": "diagnosis", "metric": "critical_error_rate", "value": 0.01}
+    found = verdict(line, scores=[scored("critical_error_rate", 0.0, 0.0, 0.03, n=100)])
+    assert found.verdict is OPEN and found.measured.required_n == 299
+    assert verdict(line, scores=[scored("critical_error_rate", 0.0, 0.0, 0.0099, n=299)]).verdict is GO
+    refused = verdict(line, scores=[scored("critical_error_rate", 0.2, 0.1, 0.3)])
+    assert refused.verdict is NO_GO and (refused.measured.limit, refused.measured.value) == (0.01, 0.2)
+
+
+@given(
+    value=st.floats(0.01, 0.99), low=st.floats(0.001, 0.5), high=st.floats(0.001, 0.5), limit=st.floats(0, 1),
+    n=st.integers(2, 10_000),
+)  # fmt: skip
+def test_what_would_settle_is_more_than_there_is_and_only_where_a_line_is_open(value, low, high, limit, n):
+    found = verdict(AT_LEAST | {"value": limit}, scores=[scored(value=value, low=value - low, high=value + high, n=n)])
+    if found.verdict is OPEN:
+        assert found.measured.required_n is None or found.measured.required_n > n
+    else:
+        assert found.measured.required_n is None

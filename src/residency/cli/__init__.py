@@ -26,6 +26,8 @@ app = typer.Typer(
 Folder = Annotated[Path, typer.Option("--project", "-p", help="Project folder.", metavar="DIR")]
 HERE = Path(".")
 WRITES = ("mode", "policy")  # options of deidentify that change what is written, not what is found
+OF_FILES = ("cases", "predictions", "task", "against", "as_json", "output", "margin", "risk", "coverage", "metric",
+            "pack", "draws", "seed", "plan", "assume")  # fmt: skip
 OF_A_FILE = ("output", *WRITES, "pack", "organizations", "entities", "workers", "skip_bad")
 
 
@@ -265,7 +267,28 @@ def extract(
 
 
 @app.command()
+def predict(
+    source: Annotated[Path, typer.Argument(help="JSON lines with id, text, perhaps patient.", metavar="IN")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write.", metavar="OUT")],
+    task: Annotated[str, typer.Option(help="A task of the project.", metavar="TASK")],
+    adapter: Annotated[
+        str | None, typer.Option(help="Folder or hash of an adapter; the project's own if not given.")
+    ] = None,
+    curated: Annotated[
+        bool, typer.Option("--curated", help="The texts are de-identified and cleansed: they stay as they are.")
+    ] = False,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out lines that cannot be read.")] = False,
+    project: Folder = HERE,
+) -> None:
+    """Answer a task about new texts, with confidence, evidence, and when to ask a person."""
+    from residency.cli.predict import predict_one_file
+
+    predict_one_file(project, source, output, task, adapter=adapter, curated=curated, skip_bad=skip_bad)
+
+
+@app.command()
 def evaluate(
+    context: typer.Context,
     cases: Annotated[Path | None, typer.Option(help="JSON lines with id, answer.", metavar="CASES")] = None,
     predictions: Annotated[Path | None, typer.Option(help="JSON lines with id, output.", metavar="OUT")] = None,
     task: Annotated[Literal["classify", "extract", "generate"] | None, typer.Option(help="Kind of the task.")] = None,
@@ -279,13 +302,22 @@ def evaluate(
     pack: Annotated[str | None, typer.Option(help="Domain pack: reads the facts of texts.")] = None,
     draws: Annotated[int, typer.Option(min=200, max=100_000, help="Bootstrap draws.")] = 2_000,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    adapter: Annotated[
+        str | None, typer.Option(help="Instead: judge this adapter, a folder or a hash, on the project's cases.")
+    ] = None,
+    project: Folder = HERE,
     plan: Annotated[bool, typer.Option("--plan", help="Cases that a study needs; files are the pilot.")] = False,
     assume: Annotated[
         list[str] | None, typer.Option(help="For --plan, e.g. difference=0.05.", metavar="NAME=VALUE")
     ] = None,
 ) -> None:
-    """Score any model's outputs, file to file, with intervals and a verdict; or plan a study."""
-    from residency.cli.evaluate import plan_cases, score_one_file
+    """Score any model's outputs, file to file, with intervals and a verdict; or an adapter of a project; or plan."""
+    from residency.cli.evaluate import judge_adapter, plan_cases, score_one_file
+
+    if adapter is not None:
+        refuse_ignored(context, OF_FILES, "not with --adapter; a project's settings are in residency.yaml")
+        raise typer.Exit(judge_adapter(project, adapter))
+    refuse_ignored(context, ("project",), "only with --adapter")
     from residency.evaluate.assessment import Assess
 
     how = Assess(margin=margin, risk=risk, coverage=coverage, draws=draws, seed=seed)
@@ -294,6 +326,20 @@ def evaluate(
         plan_cases(files, assume or [], how, as_json=as_json, output=output)
     else:
         score_one_file(files, how, own=metric or [], pack=pack, as_json=as_json, output=output)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(help="A system, an adapter (folder or hash), or a run's key.", metavar="A")],
+    second: Annotated[str, typer.Argument(help="What it is held against, named alike.", metavar="B")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write it to a file.", metavar="FILE")] = None,
+    project: Folder = HERE,
+) -> None:
+    """Is A better than B? Two systems or adapters of a project on the same frozen cases, with verdicts."""
+    from residency.cli.compare import compare_two
+
+    compare_two(project, first, second, as_json=as_json, output=output)
 
 
 @app.command()

@@ -42,9 +42,20 @@ def score_one_file(
     found = score_files(asked)
     write_figures(found, output)
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         _show(found)
+
+
+def judge_adapter(project: Path, adapter: str) -> int:
+    """Asks an adapter of the project today's questions and holds it to the policy; gives the exit status."""
+    from residency.cli.progress import bars
+    from residency.cli.render import show_iteration
+    from residency.story import run_project
+
+    with bars() as progress:
+        iteration = run_project(project, progress, adapter=adapter)
+    return show_iteration(iteration)
 
 
 def plan_cases(files: Files, assumed: Sequence[str], how: Assess, *, as_json: bool, output: Path | None) -> None:
@@ -65,7 +76,7 @@ def plan_cases(files: Files, assumed: Sequence[str], how: Assess, *, as_json: bo
     found = plain({**plain(plan), "assumptions": plan.assumptions.model_dump()})
     write_figures(found, output)
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         _show_plan(plan)
 
@@ -77,7 +88,7 @@ def _numbers(assumed: Sequence[str]) -> dict[str, float]:
         raise ProjectError("--assume: not written as NAME=VALUE.", fix="For example: --assume margin=0.03") from None
 
 
-def _print_json(found: Mapping[str, Any]) -> None:
+def print_json(found: Mapping[str, Any]) -> None:
     print(json.dumps(found, indent=1, allow_nan=False))
 
 
@@ -91,13 +102,13 @@ def _show(found: Mapping[str, Any]) -> None:
     for name, one in found["metrics"].items():
         title = escape(one["title"]) + (" (surface similarity)" if one["surface_similarity"] else "")
         compared = (against or {}).get("comparisons", {}).get(name)
-        table.add_row(title, _cell(one), *([_cell(other.get(name)), *_gap(compared)] if against else []))
+        table.add_row(title, cell(one), *([cell(other.get(name)), *gap(compared)] if against else []))
     out.print(table)
     out.print(f"{found['n']:,} cases of {found['patients']:,} patients, {found['unscored']:,} outputs not readable.")
     _show_confidence(found["confidence"])
     worst = found["slices"]["worst"]
     if worst:
-        shown = _cell({**worst, "value": worst["measured"]})
+        shown = cell({**worst, "value": worst["measured"]})
         out.print(f"Worst slice: {escape(worst['slice'])} = {escape(worst['value'])}, {shown}, {worst['n']} cases.")
     for note in found["notes"]:
         out.print(f"[yellow]{escape(note)}[/yellow]")
@@ -129,15 +140,15 @@ def _show_plan(plan: Plan) -> None:
     out.print(f"Assumed: {used}; design effect {plan.design_effect:.2f}.")
 
 
-def _cell(one: Mapping[str, Any] | None) -> str:
+def cell(one: Mapping[str, Any] | None) -> str:
     if one is None:
         return "-"
     interval = f" ({one['low']:.3f} to {one['high']:.3f})" if one["low"] is not None else ""
     return f"{one['value']:.3f}{interval}"
 
 
-def _gap(one: Mapping[str, Any] | None) -> tuple[str, str]:
-    if one is None:
+def gap(one: Mapping[str, Any] | None) -> tuple[str, str]:
+    if one is None or one["difference"] is None:  # not defined for one of the two
         return "-", ""
     interval = f" ({one['low']:+.3f} to {one['high']:+.3f})" if one["low"] is not None else ""
     return f"{one['difference']:+.3f}{interval}", one["verdict"] or "no verdict"

@@ -40,26 +40,39 @@ class _Case:
     signs: frozenset[str]
 
 
-def rank_candidates(
-    documents: Sequence[Document],
-    label_of: Mapping[str, str],
-    labels: Sequence[str],
-    known: Sequence[Fact] = (),
-) -> dict[str, Ranking]:
-    """Candidates of every document, by document id.
+@dataclass(frozen=True, slots=True)
+class Ranker:
+    """What the training documents taught, to be asked about any document, new ones too."""
 
-    ``label_of`` gives the label of each *training* document by its id and must hold no other; ``known`` are facts about
-    ``labels`` that descend from nothing held out. A fact counts as a training document with this sign would, but says
-    nothing of how common its label is.
-    """
-    signs = {document.id: signs_of(document) for document in documents}
-    cases = [_Case(d.patient, label_of[d.id], signs[d.id]) for d in documents if d.id in label_of]
-    counts = _Counts(cases, labels, known)
-    logs = {document.id: counts.logs(signs[document.id], without=document.patient) for document in documents}
-    temperature = _honest_temperature(
-        [(logs[d.id], labels.index(label_of[d.id])) for d in documents if d.id in label_of]
-    )
-    return {name: _ranked(labels, _shares(row, temperature)) for name, row in logs.items()}
+    counts: _Counts
+    temperature: float
+
+    @classmethod
+    def fitted(
+        cls, training: Sequence[Document], label_of: Mapping[str, str], labels: Sequence[str], known: Sequence[Fact]
+    ) -> Ranker:
+        """``label_of`` gives the label of each training document by its id; ``known`` are facts about ``labels`` that
+        descend from nothing held out. A fact counts as a training document with this sign would, but says nothing of
+        how common its label is."""
+        signs = {document.id: signs_of(document) for document in training}
+        counts = _Counts([_Case(d.patient, label_of[d.id], signs[d.id]) for d in training], labels, known)
+        judged = [(counts.logs(signs[d.id], without=d.patient), labels.index(label_of[d.id])) for d in training]
+        return cls(counts, _honest_temperature(judged))
+
+    def rank(self, document: Document) -> Ranking:
+        """All labels with their shares; documents of the same patient that were trained on have no say."""
+        row = self.counts.logs(signs_of(document), without=document.patient)
+        return _ranked(self.counts.labels, _shares(row, self.temperature))
+
+    def speaking_for(self, document: Document, label: str) -> dict[tuple[str, str], float]:
+        """The document's findings, by ``Finding.key``, that training patients with ``label`` showed more often than
+        those with the other labels, with the log of how many times as often."""
+        own = {finding.key for finding in document.findings if finding.status is not Status.FAMILY}
+        lifts = {
+            (concept, status): self.counts.lift(concept, label) + self.counts.lift(f"{concept} {status}", label)
+            for concept, status in sorted(own)
+        }
+        return {key: lift for key, lift in lifts.items() if lift > 0}
 
 
 def signs_of(document: Document) -> frozenset[str]:
@@ -93,6 +106,16 @@ class _Counts:
         left_out = self.of_patient.get(without, [])
         seen = signs & self.known
         return [self._log(label, seen, [case for case in left_out if case.label == label]) for label in self.labels]
+
+    def lift(self, sign: str, label: str) -> float:
+        """Log of the sign's share among the signs of ``label`` over its mean share among those of the other labels."""
+        others = [self._share(sign, other) for other in self.labels if other != label]
+        if sign not in self.known or not others:
+            return 0.0
+        return math.log(self._share(sign, label) / (math.fsum(others) / len(others)))
+
+    def _share(self, sign: str, label: str) -> float:
+        return (self.signs[label][sign] + SMOOTHING) / (self.totals[label] + SMOOTHING * len(self.known))
 
     def _log(self, label: str, seen: frozenset[str], left_out: Sequence[_Case]) -> float:
         total = self.totals[label] - sum(len(case.signs) for case in left_out)

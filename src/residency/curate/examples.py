@@ -1,7 +1,7 @@
 """Examples: from curated documents and the experts' answers to questions with gold answers.
 
 In: documents with findings and answers, the project's tasks and prompt templates, the split.
-Out: one ``Example`` for every document and task that has a gold answer.
+Out: one ``Example`` for every document and task that has a gold answer; or for a document without one, the question.
 
 Covers: rendering prompts in a sandbox, the closed label set, answers in the format that tasks.py defines.
 Does not cover: the chat template of a base model (models/) and examples shown inside a prompt (evaluate/).
@@ -13,7 +13,7 @@ patients with such findings had; never the experts' answers about the document i
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jinja2 import StrictUndefined, Template, TemplateError
@@ -127,20 +127,31 @@ def make_examples(
         if task.answer not in document.answers:
             continue
         gold = gold_answer(task, cell, place=f"label {task.answer} of {document.id}")
-        yield Example(
-            # The prompt is not part of the identity: the same question stays the same case for every system.
+        asked = ask(document, task, prompt, question, split_of[document.patient])
+        # The prompt is not part of the identity: the same question stays the same case for every system.
+        yield replace(
+            asked,
             id=record_id("e", document=document.id, task=task.name, gold=gold),
-            task=task.name,
-            kind=task.kind,
-            messages=prompt.messages(document, task, question, question.candidates.get(document.id, ())),
             answer=write_answer(task, gold),
             gold=gold,
-            patient=document.patient,
-            group=document.group,
-            split=split_of[document.patient],
-            weight=task.weight,
-            parents=(document.id,),
         )
+
+
+def ask(document: Document, task: TaskSettings, prompt: Prompt, question: Question, split: Split) -> Example:
+    """The question alone: an example whose answer nobody knows."""
+    return Example(
+        id=record_id("e", document=document.id, task=task.name),
+        task=task.name,
+        kind=task.kind,
+        messages=prompt.messages(document, task, question, question.candidates.get(document.id, ())),
+        answer="",
+        gold=None,
+        patient=document.patient,
+        group=document.group,
+        split=split,
+        weight=task.weight,
+        parents=(document.id,),
+    )
 
 
 def _findings_text(document: Shown) -> str:

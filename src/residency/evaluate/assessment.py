@@ -98,7 +98,7 @@ def assess(
     }
     if against is not None:
         others = {prediction.example: prediction for prediction in align(examples, against)}
-        found["against"] = _against(test, asked, [others[e.id] for e in test], headline, how)
+        found["against"] = against_other(test, asked, [others[e.id] for e in test], headline, how)
     return dict(plain(found))
 
 
@@ -279,13 +279,14 @@ def in_slices(
 # --- against another system ------------------------------------------------------------------------------------------
 
 
-def _against(
+def against_other(
     examples: Sequence[Example],
     predictions: Sequence[Prediction],
     others: Sequence[Prediction],
     headline: str | None,
     how: Assess,
 ) -> dict[str, Any]:
+    """The paired comparison with another system: the headline tested alone, all else one family."""
     compared = compare(examples, predictions, others, margin=how.margin, **how.scoring)
     first = [one for one in compared if one.metric == headline]
     family = [one for one in compared if one.metric != headline and not metric_of(one.metric).surface]

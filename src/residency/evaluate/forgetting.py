@@ -125,7 +125,7 @@ def forgetting(
         passages=len(whole),
         size=int(sizes.sum()),
         margin=margin,
-        verdict=_verdict(low, high, margin),
+        verdict=remembered(low, high, margin),
         note=found.note if low is None else "",
     )
 
@@ -140,7 +140,8 @@ def _bits(likelihoods: Sequence[Likelihood]) -> Array:
     return bits
 
 
-def _verdict(low: float | None, high: float | None, margin: float) -> Memory:
+def remembered(low: float | None, high: float | None, margin: float) -> Memory:
+    """The verdict from the interval of the loss."""
     if high is not None and high <= margin:
         return Memory.KEPT
     return Memory.FORGOTTEN if low is not None and low > margin else Memory.UNCLEAR

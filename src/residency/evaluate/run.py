@@ -178,6 +178,8 @@ def _blank(system: str, example: Example) -> Prediction:
 
 
 def _with_likelihoods(model: Model, group: Sequence[Example], answers: Sequence[Prediction]) -> list[Prediction]:
+    if not any(example.answer for example in group):
+        return list(answers)  # new questions: there is no gold answer that could be likely
     likelihoods = model.score(_conversations(group), [example.answer for example in group])
     return [
         replace(answer, nats=gold.nats, tokens=gold.tokens) for answer, gold in zip(answers, likelihoods, strict=True)

@@ -26,6 +26,7 @@ from residency.store.journal import Journal
 from residency.store.ledger import Ledger, RunRow
 
 Record = TypeVar("Record")
+EVALUATIONS = "evaluations"  # reports of adapters that are not the project's own; they hold text of cases
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class Workspace:
             for name in row.outputs
             if "folder" in row.outputs[name]
         }
-        for name in ("artifacts", "runs"):
+        for name in ("artifacts", "runs", EVALUATIONS):
             shutil.rmtree(self.folder / name, ignore_errors=True)
         for folder in self.folder.glob("adapters/*"):
             if folder.relative_to(self.folder).as_posix() not in kept:

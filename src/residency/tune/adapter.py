@@ -211,14 +211,20 @@ def load_adapter(folder: Path, base: Base) -> torch.nn.Module:
     """The base with the adapter on it; ModelError where the adapter changed, or belongs to other weights."""
     from residency.models.attach import attach
 
-    card = load_card(folder).card
-    if card.base_sha256 != base.sha256:
+    adapter_for(folder, base.sha256, base.entry.name)
+    return attach(base, folder)
+
+
+def adapter_for(folder: Path, base_sha256: str, base: str) -> Adapter:
+    """The adapter in ``folder``; ModelError where it changed, or belongs to other weights than those of ``base``."""
+    adapter = load_card(folder)
+    if adapter.card.base_sha256 != base_sha256:
         raise ModelError(
-            f"{folder}: this adapter was trained on {card.base} {card.base_sha256[:12]}, "
-            f"not on {base.entry.name} {base.sha256[:12]}.",
+            f"{folder}: this adapter was trained on {adapter.card.base} {adapter.card.base_sha256[:12]}, "
+            f"not on {base} {base_sha256[:12]}.",
             fix="Load the base that the card names.",
         )
-    return attach(base, folder)
+    return adapter
 
 
 def content_sha256(folder: Path) -> str:

@@ -66,15 +66,21 @@ class Cleanse(Step):
 
     def __call__(self, documents: Iterable[Document], tools: Tools) -> Iterator[Document | Dropped]:
         documents = readable_again(documents)
-        repeated = self._repeated(map(self._repair, documents), tools)
-        units = load_units(tools.pack)
-        for original in documents:
-            document = self._repair(original)
-            reason, detail = self._reason_to_drop(document, repeated)
-            if reason:
-                yield self.drop(original, reason, detail)
-            else:
-                yield self._standardized(self._without_repeats(document, repeated), units)
+        repeated = self.learn(documents, tools)
+        for document in documents:
+            yield self.treat(document, repeated, tools)
+
+    def learn(self, documents: Iterable[Document], tools: Tools) -> Repeated:
+        """What repeats among the documents, how they end and which acronyms they use."""
+        return self._repeated(map(self._repair, documents), tools)
+
+    def treat(self, original: Document, repeated: Repeated, tools: Tools) -> Document | Dropped:
+        """One document, by what was learned from all of them; it need not be one of them."""
+        document = self._repair(original)
+        reason, detail = self._reason_to_drop(document, repeated)
+        if reason:
+            return self.drop(original, reason, detail)
+        return self._standardized(self._without_repeats(document, repeated), load_units(tools.pack))
 
     def _standardized(self, document: Document, units: Units) -> Document:
         """Last, when capitals are gone: "MG" is written as "mg" by then or by this."""

@@ -33,6 +33,11 @@ class Metric:
     ranks: bool = True
     ceiling: float | None = 1.0
 
+    @property
+    def decides(self) -> bool:
+        """Whether a gate may hang on it."""
+        return self.ranks and not self.surface
+
 
 def _rouge_metrics() -> Iterable[Metric]:
     for kind, title in (

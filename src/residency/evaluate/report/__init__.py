@@ -2,8 +2,8 @@
 
 In: plain data, as story.py gathers the report (verdict, data, training, scores, cases, ...) and release.py the evidence
 (standing, policy, recall, readings, ...). Out: report.json and deidentification.json (for programs; the verdict is the
-first key), report.html and deidentification.html (for people; one file each, no script, no request to anywhere,
-readable on a phone and on paper).
+first key), gate.json (the verdict and its lines alone), report.html and deidentification.html (for people; one file
+each, no script, no request to anywhere, readable on a phone and on paper).
 
     view.py       what the report shows of its data        evidence.py   what the evidence shows of its data
     words.py      numbers and verdicts as people read them
@@ -30,11 +30,13 @@ from residency.evaluate.report.words import FILTERS, is_missing
 
 JSON_NAME, HTML_NAME = "report.json", "report.html"
 EVIDENCE_JSON_NAME, EVIDENCE_HTML_NAME = "deidentification.json", "deidentification.html"
-PAGES = (JSON_NAME, HTML_NAME, EVIDENCE_JSON_NAME, EVIDENCE_HTML_NAME)  # every file that is written here
+GATE_NAME = "gate.json"
+OF_GATE = ("verdict", "exit_status", "reasons", "next_step", "project", "iteration", "created", "gate")  # its keys
+PAGES = (JSON_NAME, HTML_NAME, GATE_NAME, EVIDENCE_JSON_NAME, EVIDENCE_HTML_NAME)  # every file that is written here
 
 
 def write_report(report: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
-    """Writes report.json and report.html into ``folder``; gives both paths.
+    """Writes report.json, report.html and gate.json, the verdict alone, into ``folder``; gives the first two paths.
 
     Each file is replaced in one move and is readable by its owner only: it holds de-identified text of cases.
     Numbers that are not finite become null. Raises ``OSError`` where the folder cannot be written.
@@ -42,6 +44,7 @@ def write_report(report: Mapping[str, Any], folder: Path) -> tuple[Path, Path]:
     data = plain({"verdict": report.get("verdict"), **report})
     as_json, as_html = folder / JSON_NAME, folder / HTML_NAME
     _write(data, as_json, render(data), as_html)
+    _replace(folder / GATE_NAME, _json({name: data[name] for name in OF_GATE if name in data}))
     return as_json, as_html
 
 
@@ -89,8 +92,12 @@ def _template(name: str) -> Any:
 
 def _write(data: Any, as_json: Path, page_text: str, as_html: Path) -> None:
     as_json.parent.mkdir(parents=True, exist_ok=True)
-    _replace(as_json, json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+    _replace(as_json, _json(data))
     _replace(as_html, page_text)
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
 
 def _replace(path: Path, text: str) -> None:
