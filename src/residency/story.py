@@ -54,15 +54,15 @@ from residency.evaluate.calibration.maps import ConfidenceMap, cross_fitted, fit
 from residency.evaluate.calibration.reliability import reliability
 from residency.evaluate.calibration.selective import choose_threshold, selective
 from residency.evaluate.claims.means import Means, means_of
-from residency.evaluate.compare import Comparison, compare
+from residency.evaluate.compare import Comparison, compare, compare_tallies
 from residency.evaluate.critical.table import CriticalTable
 from residency.evaluate.forgetting import control_likelihoods, forgetting
-from residency.evaluate.gate import GateEvidence, GateResult, Part, decide
+from residency.evaluate.gate import EVERYWHERE, GateEvidence, GateResult, Part, decide
 from residency.evaluate.policy import BetterThan, NotWorseThan, OnMetric
 from residency.evaluate.report import write_evidence, write_report
 from residency.evaluate.report.view import plain
 from residency.evaluate.run import System, choose_shots, few_shot, predict
-from residency.evaluate.safety import safety
+from residency.evaluate.safety import harm_tallies, safety
 from residency.evaluate.slices import Slices, own_slices
 from residency.intake import TREATMENT, TreatPatients, deidentify_inbox, raw_document, treatment
 from residency.packs.terminology import Terminology, load_terminology
@@ -576,7 +576,8 @@ def question_of(
 def tune(iteration: Iteration) -> None:
     """The base model learns all tasks in one adapter, from training patients only."""
     if iteration.other is not None:
-        refuse_taught(iteration, iteration.other)
+        if not iteration.only_recall:  # it is about to be judged
+            refuse_taught(iteration, iteration.other)
         return
     settings = iteration.project.settings
     lessons = prepare_lessons(iteration)
@@ -979,16 +980,45 @@ def harmful(
 ) -> tuple[list[Score], dict[str, Any]]:
     """Claims without a source and critical errors of every system; the tuned one's confidence is made honest first."""
     settings = iteration.project.settings
-    text_of = {document.id: document.text for document in iteration.documents}
-    answers = dict(asked)
-    if trust:
-        answers[System.TUNED] = [trust.honest.apply(prediction) for prediction in answers[System.TUNED]]
     scores, shown = safety(
-        test, answers, {example.id: text_of[example.parents[0]] for example in test},
-        means=iteration.means, table=iteration.critical, labels=iteration.labels[task.name],
-        draws=settings.evaluate.draws, seed=settings.seed,
+        test, trusted(asked, trust), texts_of(iteration, test), means=iteration.means, table=iteration.critical,
+        labels=iteration.labels[task.name], draws=settings.evaluate.draws, seed=settings.seed,
     )  # fmt: skip
     return scores, plain(shown)
+
+
+def trusted(asked: Mapping[str, Sequence[Prediction]], trust: Trust | None) -> dict[str, Sequence[Prediction]]:
+    """The answers of all systems, the tuned one's with honest confidence."""
+    if trust is None or System.TUNED not in asked:
+        return dict(asked)
+    return {**asked, System.TUNED: [trust.honest.apply(prediction) for prediction in asked[System.TUNED]]}
+
+
+def texts_of(iteration: Iteration, examples: Sequence[Example]) -> dict[str, str]:
+    """The text that each example is about, by the example's id."""
+    text_of = {document.id: document.text for document in iteration.documents}
+    return {example.id: text_of[example.parents[0]] for example in examples}
+
+
+def harm_compared(
+    iteration: Iteration,
+    task: TaskSettings,
+    test: Sequence[Example],
+    asked: Mapping[str, Sequence[Prediction]],
+    trust: Trust | None,
+    lines: Iterable[BetterThan | NotWorseThan],
+) -> Iterator[Comparison]:
+    """The comparisons in rates of harm that these lines of the policy ask for."""
+    settings, patients = iteration.project.settings, [example.patient for example in test]
+    answers, texts = trusted(asked, trust), texts_of(iteration, test)
+    tallies = harm_tallies(test, answers, texts, means=iteration.means, table=iteration.critical)
+    for line in lines:
+        ours, theirs = (tallies.get(name, {}).get(line.metric) for name in (line.system, line.baseline))
+        if ours is not None and theirs is not None:
+            found = compare_tallies(
+                ours, theirs, patients, margin=line.margin, draws=settings.evaluate.draws, seed=settings.seed
+            )
+            yield replace(found, task=task.name, metric=line.metric, candidate=line.system, baseline=line.baseline)
 
 
 def calibrated(trust: Trust, test: Sequence[Example], predictions: Sequence[Prediction], seed: int) -> dict[str, Any]:
@@ -1052,16 +1082,21 @@ def gated_parts(iteration: Iteration) -> Iterator[tuple[tuple[str, str, str], Pa
     """What the lines of the policy that are about a slice ask for, measured on the cases of that slice."""
     asked: dict[tuple[str, str, str], list[OnMetric]] = {}
     for line in iteration.project.settings.gate.lines:
-        if isinstance(line, OnMetric):
-            for name, value in line.where.items():
-                asked.setdefault((line.task, name, value), []).append(line)
+        if isinstance(line, OnMetric) and (line.where or _of_harm(line)):
+            name, value = next(iter(line.where.items()), EVERYWHERE)
+            asked.setdefault((line.task, name, value), []).append(line)
     for (of_task, name, value), lines in asked.items():
         task = iteration.project.task(of_task)
         test = questions(iteration, task, Split.TEST)
-        values = slices_of(test, iteration.documents).get(name, [""] * len(test))
-        cases = [example for example, its in zip(test, values, strict=True) if its == value]
+        values = {"": [""] * len(test), **slices_of(test, iteration.documents)}.get(name, [])
+        cases = [example for example, its in zip(test, values, strict=False) if its == value]
         if cases:
             yield (of_task, name, value), _part(iteration, task, cases, lines)
+
+
+def _of_harm(line: OnMetric) -> bool:
+    """Whether a line compares two systems in what needs the source texts: no comparison of answers alone knows it."""
+    return isinstance(line, BetterThan | NotWorseThan) and line.metric in metrics.OF_SOURCES
 
 
 def _part(iteration: Iteration, task: TaskSettings, cases: Sequence[Example], lines: Sequence[OnMetric]) -> Part:
@@ -1073,9 +1108,10 @@ def _part(iteration: Iteration, task: TaskSettings, cases: Sequence[Example], li
     common = measuring(iteration, task)
     trusts = task.kind is TaskKind.CLASSIFY and System.TUNED in answered
     trust = confidence_of(iteration, task) if trusts else None
-    compared: list[Comparison] = []
-    for line in lines:
-        if isinstance(line, BetterThan | NotWorseThan) and {line.system, line.baseline} <= answered.keys():
+    pairs = [line for line in lines if isinstance(line, BetterThan | NotWorseThan)]
+    compared = list(harm_compared(iteration, task, cases, answered, trust, filter(_of_harm, pairs)))
+    for line in pairs:
+        if not _of_harm(line) and {line.system, line.baseline} <= answered.keys():
             both = answered[line.system], answered[line.baseline]
             found = compare(cases, *both, margin=line.margin, **common)
             compared += (one for one in found if one.metric == line.metric)

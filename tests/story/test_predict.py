@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 from typer.testing import CliRunner
-from worse import scrambled
+from worse import turned_round
 
 import residency.predict as predicting
 from residency.cli import app
@@ -203,7 +203,7 @@ def test_an_adapter_of_another_base_is_refused(told, tmp_path):
 
 
 def test_an_adapter_that_was_not_evaluated_answers_with_raw_confidence_and_says_so(told, tmp_path):
-    made = specialist(told[0], "diagnose", adapter=str(scrambled(told[0], tmp_path / "worse")))
+    made = specialist(told[0], "diagnose", adapter=str(turned_round(told[0], tmp_path / "worse")))
     _, (line,) = predict(made, tmp_path, {"id": 1, "text": NEW})
     assert line["calibrated"] is False and line["abstained"] is None and "not evaluated here" in line["reason"]
     assert line["label_set"] is None and line["confidence"] > 0.5

@@ -46,6 +46,7 @@ from residency.evaluate.power import POWER, certification_n, normal_quantiles
 from residency.records import Score
 
 CRITICAL = "critical_error_rate"
+EVERYWHERE = ("", "")  # in place of a slice and its value: all cases
 NAMED = 8  # slices and values named in a sentence
 
 
@@ -349,10 +350,12 @@ def _judge_deidentification(line: DeidentificationReviewed, evidence: GateEviden
 
 def _on(line: OnMetric, evidence: GateEvidence) -> Part:
     """What was measured on the cases that a line is about."""
-    if not line.where:
-        return Part(scores=evidence.scores, comparisons=evidence.comparisons)
-    ((name, value),) = line.where.items()
-    return evidence.parts.get((line.task, name, value), Part())
+    name, value = next(iter(line.where.items()), EVERYWHERE)
+    part = evidence.parts.get((line.task, name, value), Part())
+    if line.where:
+        return part
+    # What harms is compared by the gate's own measurement, which goes first: it knows the source texts and the table.
+    return Part(scores=evidence.scores, comparisons=[*part.comparisons, *evidence.comparisons])
 
 
 def _where(line: OnMetric) -> str:

@@ -10,15 +10,16 @@ cover: tasks in a field without a terminology; these have no claims to check, an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from residency.evaluate.claims.claim import Checked
 from residency.evaluate.claims.means import Means
-from residency.evaluate.claims.rates import Audit, audits, claim_scores, read_sources
+from residency.evaluate.claims.rates import Audit, audits, claim_scores, claim_tallies, read_sources
 from residency.evaluate.critical.find import critical_errors
-from residency.evaluate.critical.rates import CriticalCase, critical_cases, critical_scores
+from residency.evaluate.critical.rates import CriticalCase, critical_cases, critical_scores, critical_tallies
 from residency.evaluate.critical.table import CriticalTable, unknown_labels
+from residency.evaluate.intervals import Tally
 from residency.evaluate.metrics.alignment import align
 from residency.records import Example, Prediction, Score, TaskKind
 
@@ -38,23 +39,53 @@ def safety(
     seed: int,
 ) -> tuple[list[Score], dict[str, Any]]:
     """Scores of every system, and what the report shows, by system. ``texts``: the source by the id of the example."""
-    makes_claims = means is not None and examples[0].kind is not TaskKind.CLASSIFY
-    sources = read_sources(texts, means) if means is not None and makes_claims else {}
     scores: list[Score] = []
     shown: dict[str, Any] = {}
+    for system, found, cases in _harm(examples, answers, texts, means, table):
+        of = answers[system][0]
+        if found is not None:
+            scores += claim_scores(of, found, draws=draws, seed=seed)
+            shown[system] = {"claims": _claims(found, texts)}
+        if table is not None and cases is not None:
+            scores += critical_scores(of, table, cases, draws=draws, seed=seed)
+            shown.setdefault(system, {})["critical"] = _critical(cases, table, labels)
+    return scores, shown
+
+
+def harm_tallies(
+    examples: Sequence[Example],
+    answers: Mapping[str, Sequence[Prediction]],
+    texts: Mapping[str, str],
+    *,
+    means: Means | None,
+    table: CriticalTable | None,
+) -> dict[str, dict[str, Tally]]:
+    """What every case adds to every rate of harm, by system, for paired comparison. Arguments as for ``safety``."""
+    return {
+        system: {**(claim_tallies(found) if found else {}), **(critical_tallies(cases) if cases else {})}
+        for system, found, cases in _harm(examples, answers, texts, means, table)
+    }
+
+
+def _harm(
+    examples: Sequence[Example],
+    answers: Mapping[str, Sequence[Prediction]],
+    texts: Mapping[str, str],
+    means: Means | None,
+    table: CriticalTable | None,
+) -> Iterator[tuple[str, list[Audit] | None, list[CriticalCase] | None]]:
+    """The audits of every system's claims, and the critical errors of its answers; None where none can be found."""
+    makes_claims = means is not None and examples[0].kind is not TaskKind.CLASSIFY
+    sources = read_sources(texts, means) if means is not None and makes_claims else {}
     for system, predictions in answers.items():
         aligned = align(examples, predictions)
         found = audits(examples, aligned, sources, means) if means is not None and makes_claims else None
-        if found is not None:
-            scores += claim_scores(aligned[0], found, draws=draws, seed=seed)
-            shown[system] = {"claims": _claims(found, texts)}
+        cases = None
         if table is not None and (found is not None or examples[0].kind is TaskKind.CLASSIFY):
             each: Sequence[Audit | None] = found or [None] * len(examples)
             errors = [critical_errors(table, e, p, a) for e, p, a in zip(examples, aligned, each, strict=True)]
             cases = critical_cases(examples, aligned, errors)
-            scores += critical_scores(aligned[0], table, cases, draws=draws, seed=seed)
-            shown.setdefault(system, {})["critical"] = _critical(cases, table, labels)
-    return scores, shown
+        yield system, found, cases
 
 
 def _claims(found: Sequence[Audit], texts: Mapping[str, str]) -> dict[str, Any]:

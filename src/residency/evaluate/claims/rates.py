@@ -79,6 +79,18 @@ def read_sources(texts: Mapping[str, str], means: Means) -> dict[str, SourceText
 def claim_scores(of: Prediction, found: Sequence[Audit], *, draws: int = DRAWS, seed: int = 0) -> list[Score]:
     """The rates of one system on one task, which ``of`` names; a rate of nothing is left out."""
     patients = [one.patient for one in found]
+    unscored = sum(not one.scored for one in found)
+    scores = []
+    for name, tally in claim_tallies(found).items():
+        if not math.isfinite(tally.value):
+            continue
+        known = interval(tally, patients, draws=draws, seed=seed)
+        scores.append(as_score(of, name, known, tally.note, unscored=unscored))
+    return scores
+
+
+def claim_tallies(found: Sequence[Audit]) -> dict[str, Tally]:
+    """What every case adds to each rate."""
     claimed = np.array([(len(one.hallucinations), len(one.checked)) for one in found], dtype=np.float64)
     facts = np.array([(len(one.missing), len(one.gold)) for one in found], dtype=np.float64)
     tallies = {
@@ -86,15 +98,7 @@ def claim_scores(of: Prediction, found: Sequence[Audit], *, draws: int = DRAWS, 
         "hallucinated_document_rate": Tally.of_scores([float(bool(one.hallucinations)) for one in found]),
         "omission_rate": Tally(facts, share_of_sums, Shape.RATIO),
     }
-    unscored = sum(not one.scored for one in found)
-    scores = []
-    for name, tally in tallies.items():
-        tally = replace(tally, lower_is_better=metric_of(name).lower_is_better)
-        if not math.isfinite(tally.value):
-            continue
-        known = interval(tally, patients, draws=draws, seed=seed)
-        scores.append(as_score(of, name, known, tally.note, unscored=unscored))
-    return scores
+    return {name: replace(tally, lower_is_better=metric_of(name).lower_is_better) for name, tally in tallies.items()}
 
 
 def _by_problem(found: Sequence[Audit]) -> str:

@@ -56,10 +56,17 @@ def critical_scores(
 ) -> list[Score]:
     """The scores of one system on one task, which ``of`` names."""
     rate = critical_interval(cases)
-    tally = Tally.of_scores([case.severity for case in cases], ceiling=None, lower_is_better=True)
-    cost = interval(tally, [case.patient for case in cases], draws=draws, seed=seed)
+    cost = interval(critical_tallies(cases)["critical_cost"], [case.patient for case in cases], draws=draws, seed=seed)
     notes = (f"one-sided {LEVEL:.0%} bounds", _counts(cases), f"table: {table.note}")
     return [as_score(of, "critical_error_rate", rate, *notes), as_score(of, "critical_cost", cost)]
+
+
+def critical_tallies(cases: Sequence[CriticalCase]) -> dict[str, Tally]:
+    """What every case adds to the rate and to the cost."""
+    return {
+        "critical_error_rate": Tally.of_scores([float(bool(case.errors)) for case in cases], lower_is_better=True),
+        "critical_cost": Tally.of_scores([case.severity for case in cases], ceiling=None, lower_is_better=True),
+    }
 
 
 def _counts(cases: Sequence[CriticalCase]) -> str:

@@ -20,7 +20,7 @@ from types import MappingProxyType
 
 from residency.evaluate.intervals import DRAWS, Tally, as_score, interval
 from residency.evaluate.metrics.alignment import align
-from residency.evaluate.metrics.catalogue import CASE_HEADLINE, HEADLINE, METRICS, Metric, metric_of
+from residency.evaluate.metrics.catalogue import CASE_HEADLINE, HEADLINE, METRICS, OF_SOURCES, Metric, metric_of
 from residency.evaluate.metrics.classify import classify_case, classify_tallies, gold_rank
 from residency.evaluate.metrics.extract import extract_case, extract_tallies
 from residency.evaluate.metrics.facts import Find, polarity_flips
@@ -34,6 +34,7 @@ __all__ = [
     "HEADLINE",
     "METRICS",
     "NONE",
+    "OF_SOURCES",
     "Find",
     "Metric",
     "OwnMetric",
