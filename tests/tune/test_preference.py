@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -147,25 +148,37 @@ def test_the_loss_is_that_of_trl_and_of_the_formula(base, parent, tmp_path):
     assert found == pytest.approx(by_hand(ours.model, checked.trained), abs=1e-5)
 
 
-def by_hand(model, samples):
+def by_hand(model, samples, now="default", before="ref"):
+    """The formula of the paper, one answer at a time, without padding."""
     import torch
 
-    def likelihood(prompt, answer):
+    def likelihood(adapter, prompt, answer):
+        model.set_adapter(adapter)
         ids = torch.tensor([[*prompt, *answer]])
         with torch.no_grad():
             logits = model.get_base_model()(input_ids=ids).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
         return float(logits.gather(1, torch.tensor(answer)[:, None]).sum())
 
-    losses = []
-    for one in samples:
-        gain = {}
-        for name, answer in (("chosen", one.chosen), ("rejected", one.rejected)):
-            model.set_adapter("default")
-            now = likelihood(one.prompt, answer)
-            model.set_adapter("ref")
-            gain[name] = now - likelihood(one.prompt, answer)
-        losses.append(math.log1p(math.exp(-RECIPE.beta * (gain["chosen"] - gain["rejected"]))))
-    return sum(losses) / len(losses)
+    def gain(prompt, answer):
+        return likelihood(now, prompt, answer) - likelihood(before, prompt, answer)
+
+    margins = [gain(one.prompt, one.chosen) - gain(one.prompt, one.rejected) for one in samples]
+    return sum(math.log1p(math.exp(-RECIPE.beta * margin)) for margin in margins) / len(margins)
+
+
+def test_the_state_that_is_kept_is_the_one_that_other_patients_pairs_find_best(base, parent, tmp_path):
+    """Where they prefer the opposite of what is trained, that is the first, and the card says that it did not help."""
+    pytest.importorskip("trl")
+    opposite = [replace(one, chosen=one.rejected, rejected=one.chosen) for one in pairs(4)]
+    mixed, judges = [*opposite, *pairs(12)[4:]], frozenset(one.patient for one in opposite)
+    made = preference.prefer(mixed, base, parent, RECIPE, tmp_path / "new", judges=judges)
+    learned = made.card.preferences
+    assert learned.best_step == 2 and [point.step for point in learned.curve] == [0, 2, 4, 6]
+    assert learned.best.judged < learned.curve[-1].judged and not learned.helped
+    checked = check_pairs(mixed, RECIPE, base.tokenizer, base.template, context=512, judges=judges)
+    model = attach_trainable(base, made.folder)
+    model.load_adapter(str(parent.folder), "ref")
+    assert by_hand(model, checked.judging) == pytest.approx(learned.best.judged, abs=1e-5)
 
 
 def test_nobody_is_told_and_nothing_is_tokenized_again(base, parent, tmp_path, monkeypatch):
