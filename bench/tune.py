@@ -43,13 +43,19 @@ class System:
     trainer: str  # ours or trl
     precision: str  # bf16 or fp32
     depth: str = "full"
-    method: str = "lora"  # lora or full
+    method: str = "lora"  # full, or of ours any recipe.method
+    weights: str = "loaded"  # recipe.base_weights
 
 
 SYSTEMS = {
     "ours-fp32": System("ours", "fp32"),
     "ours-bf16": System("ours", "bf16"),
     "ours-bf16-fast": System("ours", "bf16", depth="fast"),
+    "ours-rslora": System("ours", "bf16", method="rslora"),
+    "ours-dora": System("ours", "bf16", method="dora"),
+    "ours-pissa": System("ours", "bf16", method="pissa"),
+    "ours-int8": System("ours", "bf16", weights="int8"),
+    "ours-nf4": System("ours", "bf16", weights="nf4"),
     "trl-lora-fp32": System("trl", "fp32"),
     "trl-lora-bf16": System("trl", "bf16"),
     "trl-full-fp32": System("trl", "fp32", method="full"),
@@ -108,10 +114,11 @@ def _batches(project: Path, count: int) -> Iterator[list[Any]]:
 
 
 def _base(system: System) -> Any:
-    from residency.models.base import Precision, load_base
+    from residency.models.base import BaseWeights, Precision, load_base
 
     # TRL keeps fp32 weights in both of its precisions and narrows inside its products.
-    return load_base("embedded", precision=Precision(system.precision if system.trainer == "ours" else "fp32"))
+    precision = Precision(system.precision if system.trainer == "ours" else "fp32")
+    return load_base("embedded", precision=precision, weights=BaseWeights(system.weights))
 
 
 def _ours(system: System, batches: list[list[Any]], turn: Turn, report: Report) -> None:
@@ -120,10 +127,10 @@ def _ours(system: System, batches: list[list[Any]], turn: Turn, report: Report) 
     from residency.models.memory import return_free_memory
     from residency.tune.engine.hidden import HiddenStates
     from residency.tune.engine.step import Engine
-    from residency.tune.lora import Depth, Recipe, attach, trainable
+    from residency.tune.lora import Depth, Method, Recipe, attach, trainable
 
     base = _base(system)
-    recipe = Recipe(depth=Depth(system.depth), seed=SEED)
+    recipe = Recipe(depth=Depth(system.depth), method=Method(system.method), seed=SEED)
     model = attach(base, recipe)
     parameters = list(trainable(model).values())
     optimizer = torch.optim.AdamW(parameters, lr=RATE, betas=(0.9, 0.99), weight_decay=0.01, fused=True)

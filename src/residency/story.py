@@ -191,6 +191,17 @@ class Iteration:
 
         return load_base(self.project.settings.base, template_name=self.project.settings.template)
 
+    @property
+    def base_to_tune(self) -> Base:
+        """The base as the recipe holds it. A narrower one is loaded by itself and not kept: it is to save memory."""
+        from residency.models.base import BaseWeights, load_base
+
+        settings = self.project.settings
+        weights = settings.recipe.base_weights
+        if weights is BaseWeights.LOADED:
+            return self.base
+        return load_base(settings.base, weights=weights, template_name=settings.template)
+
     @cached_property
     def untuned(self) -> Model:
         from residency.models.transformer import TransformerModel
@@ -525,7 +536,7 @@ def tune(iteration: Iteration) -> None:
         told = settings.recipe.model_dump(mode="json", exclude_unset=True)
         with tracked(settings.tracker, iteration.project.workspace.folder / "trackers", told) as track:
             adapter = train(
-                lessons.training, lessons.validation, iteration.base, settings.recipe, run.scratch / "adapter",
+                lessons.training, lessons.validation, iteration.base_to_tune, settings.recipe, run.scratch / "adapter",
                 labels=iteration.labels, held_out=lessons.held_out, judge=partial(judge_adapter, iteration, lessons),
                 progress=partial(_show_tick, iteration.progress, track),
                 say=lambda line: iteration.progress.say(f"    {line}"),
