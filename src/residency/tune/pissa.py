@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
     from peft import PeftModel
 
-ITERATIONS = 16  # of the randomized decomposition; PEFT's own proposal, seconds where the exact one takes minutes
+ITERATIONS = 16  # of the randomized decomposition; as PEFT's documentation proposes where the exact one takes too long
 FIRST = {"lora_A": "first_A", "lora_B": "first_B"}  # PEFT's matrix -> the buffer with what it started from
 
 
