@@ -43,7 +43,8 @@ class System:
     trainer: str  # ours or trl
     precision: str  # bf16 or fp32
     depth: str = "full"
-    method: str = "lora"  # lora or full
+    method: str = "lora"  # full, or of ours any recipe.method
+    weights: str = "loaded"  # recipe.base_weights
 
 
 SYSTEMS = {
@@ -51,6 +52,11 @@ SYSTEMS = {
     "ours-bf16": System("ours", "bf16"),
     "ours-bf16-fast": System("ours", "bf16", depth="fast"),
     "ours-full-bf16": System("ours", "bf16", method="full"),
+    "ours-rslora": System("ours", "bf16", method="rslora"),
+    "ours-dora": System("ours", "bf16", method="dora"),
+    "ours-pissa": System("ours", "bf16", method="pissa"),
+    "ours-int8": System("ours", "bf16", weights="int8"),
+    "ours-nf4": System("ours", "bf16", weights="nf4"),
     "trl-lora-fp32": System("trl", "fp32"),
     "trl-lora-bf16": System("trl", "bf16"),
     "trl-full-fp32": System("trl", "fp32", method="full"),
@@ -94,7 +100,7 @@ def work(name: str, project: Path, batches: int) -> None:
         # While others have their turn, memory that is free should be free for them.
         return_free_memory()
 
-    train(system, dealt, Pace(RATE if system.method == "lora" else RATE / 10), turn, report)
+    train(system, dealt, Pace(RATE / 10 if system.method == "full" else RATE), turn, report)
 
 
 def train(system: System, batches: list[list[Any]], pace: Pace, turn: Turn, report: Report) -> None:
@@ -121,10 +127,11 @@ def _batches(project: Path, count: int) -> Iterator[list[Any]]:
 
 
 def _base(system: System) -> Any:
-    from residency.models.base import Precision, load_base
+    from residency.models.base import BaseWeights, Precision, load_base
 
     # TRL keeps fp32 weights in both of its precisions and narrows inside its products.
-    return load_base("embedded", precision=Precision(system.precision if system.trainer == "ours" else "fp32"))
+    precision = Precision(system.precision if system.trainer == "ours" else "fp32")
+    return load_base("embedded", precision=precision, weights=BaseWeights(system.weights))
 
 
 def _ours(system: System, batches: list[list[Any]], pace: Pace, turn: Turn, report: Report) -> None:
@@ -133,15 +140,15 @@ def _ours(system: System, batches: list[list[Any]], pace: Pace, turn: Turn, repo
     from residency.models.memory import return_free_memory
     from residency.tune.engine.hidden import HiddenStates
     from residency.tune.engine.step import Engine
-    from residency.tune.lora import Depth, Recipe, Schedule, attach, trainable
+    from residency.tune.lora import Depth, Method, Recipe, Schedule, attach, trainable
     from residency.tune.training import learning_rate
 
-    base = _base(system)
+    base, whole = _base(system), system.method == "full"
     recipe = Recipe(
-        depth=Depth(system.depth), seed=SEED, learning_rate=pace.peak, warmup=0,
-        schedule=Schedule.COSINE if pace.falls else Schedule.CONSTANT,
+        depth=Depth(system.depth), method=Method.LORA if whole else Method(system.method), seed=SEED,
+        learning_rate=pace.peak, warmup=0, schedule=Schedule.COSINE if pace.falls else Schedule.CONSTANT,
     )  # fmt: skip
-    model = attach(base, recipe) if system.method == "lora" else base.model.requires_grad_(True)
+    model = base.model.requires_grad_(True) if whole else attach(base, recipe)
     masters = Masters(list(trainable(model).values()))
     optimizer = torch.optim.AdamW(masters.wide, lr=pace.peak, betas=(0.9, 0.99), weight_decay=0.01, fused=True)
     with tempfile.TemporaryDirectory() as folder:

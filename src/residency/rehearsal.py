@@ -69,12 +69,13 @@ def sweep_rates(root: Path, progress: Progress, rates: Sequence[float] = RATES) 
         done = rates.index(rate) + (tick.step == tick.steps)
         progress.reach(done, len(rates), f"{rate:g}: step {tick.step} of {tick.steps}, loss {tick.loss:.3f}")
 
+    base = iteration.base_to_tune
     with iteration.project.workspace.alone():
         trials = sweep(
-            lessons.training, lessons.validation, iteration.base, settings.recipe,
+            lessons.training, lessons.validation, base, settings.recipe,
             labels=iteration.labels, held_out=lessons.held_out, rates=rates, progress=show_tick,
             scratch=iteration.project.workspace.folder,
         )  # fmt: skip
     progress.end(f"{len(trials)} learning rates")
-    resolved = resolve(settings.recipe, iteration.base.entry)
+    resolved = resolve(settings.recipe, base.entry)
     return Sweep(trials, proposal(trials), resolved.recipe.learning_rate, resolved.source["learning_rate"])

@@ -206,6 +206,18 @@ class Iteration:
 
         return read_base(self.project.settings.base, self.project.settings.template, self.processes)
 
+    @property
+    def base_to_tune(self) -> Base:
+        """The base as the recipe holds it. A narrower one is loaded by itself and not kept: it is to save memory."""
+        from residency.models.base import BaseWeights
+        from residency.tune.together import read_base
+
+        settings = self.project.settings
+        weights = settings.recipe.base_weights
+        if weights is BaseWeights.LOADED:
+            return self.base
+        return read_base(settings.base, settings.template, self.processes, weights)
+
     @cached_property
     def untuned(self) -> Model:
         from residency.models.transformer import TransformerModel
@@ -590,7 +602,7 @@ def tune(iteration: Iteration) -> None:
         from residency.tune.trackers import tracked
 
         refuse_copies(iteration)
-        base = iteration.base
+        base = iteration.base_to_tune
         job = Job(
             settings.base, settings.template, base.sha256, lessons.training, lessons.validation, settings.recipe,
             run.scratch / "adapter", iteration.labels, lessons.held_out,

@@ -9,10 +9,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.filesize import decimal
 from safetensors.torch import load_file, save_file
 
 from residency.errors import ModelError
-from residency.models.base import Base, Precision, identify, load_base, load_reading, resolve
+from residency.models.base import (
+    Base,
+    BaseWeights,
+    Precision,
+    _require_room,
+    identify,
+    load_base,
+    load_reading,
+    resolve,
+)
+from residency.models.quantized import count_parameters
 
 Damage = Callable[[Path], None]
 
@@ -134,6 +145,35 @@ def test_weights_are_held_as_asked(tiny_folder: Path, precision: Precision, dtyp
     assert {parameter.dtype for parameter in base.model.parameters()} == {dtype}
     assert base.precision is precision
     assert not any(parameter.requires_grad for parameter in base.model.parameters())
+
+
+@pytest.mark.parametrize("weights", [BaseWeights.INT8, BaseWeights.NF4])
+def test_a_base_can_be_loaded_with_narrow_weights_and_stays_the_same_base(tiny_folder, tiny, weights) -> None:
+    narrow = load_base(str(tiny_folder), precision=Precision.FP32, weights=weights, template_name="chatml")
+    assert (narrow.weights, narrow.sha256, tiny.weights) == (weights, tiny.sha256, BaseWeights.LOADED)
+    assert count_parameters(narrow.model) == count_parameters(tiny.model)
+    ids = torch.arange(40)[None]
+    found, wide = (base.model(input_ids=ids).logits for base in (narrow, tiny))
+    assert torch.equal(found, tiny.quantized(weights).model(input_ids=ids).logits)
+    assert not torch.equal(found, wide)
+    kept = [tensor for tensor in narrow.model.state_dict().values() if tensor.dtype is torch.float32]
+    assert all(tensor.untyped_storage().nbytes() < 2 * tensor.nbytes + 64 for tensor in kept), "the file is still held"
+
+
+def test_narrow_weights_need_less_room_on_a_gpu(tiny_folder, monkeypatch) -> None:
+    vocabulary = json.loads((tiny_folder / "config.json").read_text())["vocab_size"]
+
+    def needed(weights: BaseWeights, device: str) -> str:
+        monkeypatch.setattr("residency.models.base.available_bytes", lambda device: 0)
+        with pytest.raises(ModelError, match="the weights take") as caught:
+            _require_room(tiny_folder, Precision.FP32, device, weights, vocabulary)
+        return caught.value.message.partition("the weights take ")[2].partition(",")[0]
+
+    # 2 blocks of 9,216 numbers in linear layers; 320 x 32 in the embedding and 160 in norms stay as they are.
+    rest = 4 * (vocabulary * 32 + 160)
+    assert needed(BaseWeights.LOADED, "cuda") == f"{decimal(rest + 4 * 18_432)} as fp32"
+    assert needed(BaseWeights.INT8, "cpu") == needed(BaseWeights.LOADED, "cuda")
+    assert needed(BaseWeights.INT8, "cuda").startswith(decimal(rest + int(1.01 * 18_432)))
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -34,7 +36,7 @@ def test_no_number_is_further_off_than_half_a_step(dtype, out, width, seed, zero
 
     found = QuantizedLinear(wide, BaseWeights.NF4).weight
     assert found.dtype == dtype and found.shape == weight.shape
-    step = max(b - a for a, b in zip(LEVELS, LEVELS[1:], strict=False)) / 2
+    step = max(b - a for a, b in pairwise(LEVELS)) / 2
     off, flat = (found.float() - weight).abs().flatten(), weight.abs().flatten()
     for start in range(0, len(flat), BLOCK):
         block = slice(start, start + BLOCK)

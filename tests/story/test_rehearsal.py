@@ -93,6 +93,8 @@ def test_a_text_that_is_known_across_the_split_is_refused(told_once) -> None:
 
 def test_the_metric_can_choose_the_weights(make_project) -> None:
     recipe = {"epochs": 2, "rank": 2, "targets": ["q_proj"], "max_tokens": 400, "choose_by": "metric", "patience": 1}
+    recipe |= {"method": "dora", "base_weights": "int8"}  # trained on a narrow base, judged on the base as loaded
     iteration = run_project(make_project(recipe=recipe), Silent(), until="tune")
     card = load_card(iteration.runs["tune"].folder("adapter")).card
     assert all(point.metric is not None and 0 <= point.metric <= 1 for point in card.curve)
+    assert (card.recipe.method, card.recipe.base_weights) == ("dora", "int8")

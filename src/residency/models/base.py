@@ -51,6 +51,9 @@ class BaseWeights(StrEnum):
     NF4 = "nf4"  # half a byte, as in QLoRA
 
 
+BYTES = {BaseWeights.INT8: 1.01, BaseWeights.NF4: 0.54}  # a number, scales included
+
+
 @dataclass(frozen=True, slots=True)
 class Base:
     """A base model in memory. ``sha256`` identifies its weights, whatever folder they lie in.
@@ -119,12 +122,13 @@ def load_base(
     resolved = resolve(precision, chosen)
     if empty:
         return Base(_without_weights(folder, resolved), _read_tokenizer(folder), entry, "", folder, resolved)
-    _require_room(folder, resolved, chosen)
+    _require_room(folder, resolved, chosen, weights, entry.shape.vocabulary)
     model = _read_weights(folder, resolved)
     if weights is not BaseWeights.LOADED:
         from residency.models.quantized import quantize_layers
 
         quantize_layers(model, weights)
+        _leave_file(model)
     tokenizer = _read_tokenizer(folder)
     return Base(model.to(chosen), tokenizer, entry, weights_sha256(folder), folder, resolved, weights)
 
@@ -256,29 +260,42 @@ def _entry_of(folder: Path, config: Mapping[str, Any], template_name: str | None
     )
 
 
-def _require_room(folder: Path, precision: Precision, device: str) -> None:
+def _require_room(folder: Path, precision: Precision, device: str, weights: BaseWeights, vocabulary: int) -> None:
     """ModelError where the weights are larger than the memory that is left."""
-    needed = _parameters(folder) * (2 if precision is Precision.BF16 else 4)
+    wide = 2 if precision is Precision.BF16 else 4
+    # On a CPU what is read and what is kept lie in the same memory, so a narrow base needs room for a wide one first.
+    narrow = wide if device == "cpu" else BYTES.get(weights, wide)
+    needed = 0
+    for shape in _shapes(folder):
+        linear = len(shape) == 2 and vocabulary not in shape
+        needed += int(math.prod(shape) * (narrow if linear else wide))
     free = available_bytes(device)
     if needed > free:
+        held = f"{precision}, linear layers as {weights}" if narrow < wide else f"{precision}"
         raise ModelError(
-            f"{folder}: the weights take {decimal(needed)} as {precision}, and {decimal(free)} of memory are free.",
+            f"{folder}: the weights take {decimal(needed)} as {held}, and {decimal(free)} of memory are free.",
             fix="Use a smaller base, or a machine with more memory; an OpenAI-shaped server can answer in its place.",
         )
 
 
-def _parameters(folder: Path) -> int:
-    """How many numbers the weights are; files that cannot be read count as none and are refused later."""
+def _shapes(folder: Path) -> list[list[int]]:
+    """Of all weights; files that cannot be read have none and are refused later."""
     from safetensors import SafetensorError, safe_open
 
-    count = 0
+    shapes: list[list[int]] = []
     for path in folder.glob("*.safetensors"):
         try:
             with safe_open(str(path), framework="pt") as file:
-                count += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+                shapes += [file.get_slice(name).get_shape() for name in file.keys()]  # noqa: SIM118
         except (OSError, SafetensorError):
             continue
-    return count
+    return shapes
+
+
+def _leave_file(model: torch.nn.Module) -> None:
+    """Copies what is still a view of the weights' file: one such view keeps all of the file's pages in memory."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.clone()
 
 
 def _default_device() -> str:

@@ -56,7 +56,8 @@ class Depth(StrEnum):
 
 
 class Method(StrEnum):
-    """Which kind of adapter is trained. All are saved in PEFT's format and load on the base as it is."""
+    """Which kind of adapter is trained. All are saved in PEFT's format and load on the base as it is; vLLM loads all
+    but DoRA."""
 
     LORA = "lora"
     RSLORA = "rslora"  # LoRA whose update is multiplied by alpha / sqrt(rank), so that a high rank still learns

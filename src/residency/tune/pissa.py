@@ -5,10 +5,10 @@ In: a fresh adapter. Out: the same adapter, started; later a plain LoRA adapter 
 Covers: linear layers in every layout. Does not cover: mixtures of experts, quantized bases (lora.py refuses both).
 
 PiSSA (Meng and others, 2024, arXiv 2404.02948) trains the largest singular directions ``s B0 A0`` of a weight W, and
-freezes the rest, ``W - s B0 A0``. So it trains over other weights than those of the base, and its matrices alone would mean
-nothing to whoever holds the base. What was learned, ``s (B A - B0 A0)``, is a plain update of twice the rank: that is
-saved, and loads like any other adapter. PEFT can convert as well, but reads the first matrices from a folder and turns
-the model that is being trained into the converted one.
+freezes the rest, ``W - s B0 A0``. So it trains over other weights than those of the base, and its matrices alone would
+mean nothing to whoever holds the base. What was learned, ``s (B A - B0 A0)``, is a plain update of twice the rank: that
+is saved, and loads like any other adapter. PEFT can convert as well, but reads the first matrices from a folder into
+the model that is being trained.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import torch
     from peft import PeftModel
 
-ITERATIONS = 16  # of the randomized decomposition; PEFT's own proposal, seconds where the exact one takes minutes
+ITERATIONS = 16  # of the randomized decomposition; as PEFT's documentation proposes where the exact one takes too long
 FIRST = {"lora_A": "first_A", "lora_B": "first_B"}  # PEFT's matrix -> the buffer with what it started from
 
 

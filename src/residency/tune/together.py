@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from residency.errors import TrainingError
-from residency.models.base import Base, Precision, load_base, resolve
+from residency.models.base import Base, BaseWeights, Precision, load_base, resolve
 from residency.records import Example
 from residency.tune.adapter import Adapter
 from residency.tune.lora import Recipe
@@ -50,7 +50,7 @@ def train_together(job: Job, base: Base, processes: Processes, **reports: Callab
 def assist(processes: Processes) -> None:
     """Trains what the first process says, until it says that there is nothing more."""
     while (job := processes.tell(NOTHING)) is not None:
-        base = replace(read_base(job.base, job.template, processes), sha256=job.base_sha256)
+        base = replace(read_base(job.base, job.template, processes, job.recipe.base_weights), sha256=job.base_sha256)
         try:
             _train(job, base, processes)
         except TrainingError:
@@ -62,10 +62,10 @@ def dismiss(processes: Processes) -> None:
     processes.tell(NOTHING)
 
 
-def read_base(name: str, template: str | None, processes: Processes) -> Base:
+def read_base(name: str, template: str | None, processes: Processes, weights: BaseWeights = BaseWeights.LOADED) -> Base:
     """The base as this process needs it: on its device, or where blocks are shared out, whole in the first one only."""
     if not processes.fsdp:
-        return load_base(name, template_name=template, device=processes.device)
+        return load_base(name, weights=weights, template_name=template, device=processes.device)
     precision = resolve(Precision.AUTO, processes.device or "cpu")
     return load_base(name, precision=precision, template_name=template, device="cpu", empty=not processes.leads)
 

@@ -35,7 +35,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from residency.errors import TrainingError
-from residency.models.base import Base
+from residency.models.base import Base, BaseWeights
 from residency.models.memory import return_free_memory
 from residency.records import Example
 from residency.settings import fingerprint
@@ -45,6 +45,7 @@ from residency.tune.forecast import in_words, measure_room, measure_seconds, ref
 from residency.tune.lora import (
     ChosenBy,
     Depth,
+    Method,
     Recipe,
     Resolved,
     Schedule,
@@ -452,6 +453,11 @@ def refuse_with_shared_blocks(recipe: Recipe) -> None:
         raise TrainingError(
             "recipe.choose_by: metric writes answers, for which the base has to be whole in one process.",
             fix="Set recipe.choose_by to loss, or launch without --use_fsdp.",
+        )
+    if recipe.base_weights is not BaseWeights.LOADED or recipe.method is Method.PISSA:
+        raise TrainingError(
+            "recipe.base_weights and recipe.method: narrow weights and pissa need each block whole in one process.",
+            fix=f"Set base_weights to {BaseWeights.LOADED} and method to {Method.LORA}, or launch without --use_fsdp.",
         )
 
 

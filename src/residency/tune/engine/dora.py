@@ -74,20 +74,23 @@ class _DoraLinear(torch.autograd.Function):
         low = read @ a.to(x.dtype).T  # (T, R)
         z = F.linear(x.flatten(0, -2), weight).addmm_(low, b.to(x.dtype).T, alpha=scale)
         length = lengths(weight, squares, a, b, scale)
-        factor = magnitude / length  # fp32: in bf16 what a step changes would be rounded away
-        y = (z * factor).to(x.dtype)
+        # g is close to 1, and in bf16 what a step changes of it would be rounded away; of g - 1 it is not.
+        beyond = (magnitude / length - 1).to(x.dtype)
+        y = torch.addcmul(z, z, beyond)
+        # What is kept is y, which its reader often keeps as well; a large bias would hide z in it.
+        kept, by = (y, magnitude) if base.bias is None else (z, length)
         if base.bias is not None:
             y += base.bias
-        ctx.save_for_backward(read, low, z, a, b, factor, length)
+        ctx.save_for_backward(read, low, a, b, beyond, kept, by)
         ctx.base, ctx.scale, ctx.dropped, ctx.shape = base, scale, seen is not None, x.shape
         return y.view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        read, low, z, a, b, factor, length = ctx.saved_tensors
+        read, low, a, b, beyond, kept, by = ctx.saved_tensors
         dy = dy.flatten(0, -2)
-        dmagnitude = (dy * z).sum(0, dtype=torch.float32) / length
-        dz = (dy * factor).to(dy.dtype)  # (T, out)
+        dmagnitude = (dy * kept).sum(0).float() / by  # the sum of dy z / |V|, and z / |V| = (y - bias) / m
+        dz = torch.addcmul(dy, dy, beyond)  # (T, out)
         dlow = (dz @ b.to(dz.dtype)).mul_(ctx.scale)  # (T, R)
         da, db = (dlow.T @ read).to(a.dtype), (dz.T @ low).to(b.dtype).mul_(ctx.scale)
         dx = dseen = None
