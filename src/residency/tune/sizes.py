@@ -24,6 +24,7 @@ from residency.errors import ModelError
 from residency.models.base import Base, Precision
 from residency.models.catalogue import CatalogueEntry, Shape, catalogue, entry_named, entry_of_folder
 from residency.models.embedded import EMBEDDED
+from residency.tune.forecast import MARGIN
 from residency.tune.lora import Recipe, adapted_layers, attach, resolve, trainable
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def memory_of(sizes: Sizes, *, micro_tokens: int, gpus: int) -> list[Memory]:
             place=place,
             weights=weights,
             adapter=sizes.trained * TRAINED,
-            activations=micro_tokens * (sizes.kept + logits) * number + sizes.experts * number,
+            activations=MARGIN * micro_tokens * (sizes.kept + logits) * number + sizes.experts * number,
         )
         for place, (weights, number) in places.items()
     ]
