@@ -118,7 +118,7 @@ def show_sizes(base: str, recipe: Recipe, gpus: int) -> None:
         f"Adapter of rank {recipe.rank} on {sizes.adapted} of {sizes.blocks} blocks: {sizes.trained:,} parameters, "
         f"{decimal(sizes.adapter_bytes)} ({sizes.adapter_bytes / sizes.base_bytes:.2%} of the base)."
     )
-    table = Table("memory of training", "weights", "adapter, optimizer", "activations at most", "together")
+    table = Table("memory of training", "weights", "adapter, optimizer", "activations, about", "together")
     for memory in memory_of(sizes, micro_tokens=recipe.micro_tokens, gpus=gpus):
         parts = (memory.weights, memory.adapter, memory.activations, memory.total)
         table.add_row(memory.place, *(decimal(int(part)) for part in parts))

@@ -7,8 +7,9 @@ Covers: every decoder that transformers builds, with the very adapter that train
 device. The memory is that of this engine (engine/), which keeps what one part of a batch leaves behind, or with
 ``recompute`` only what goes into each block.
 Does not cover: what is learned of (the logits count as if every token were), buffers of the libraries, other processes.
-Mixtures: PEFT adds an adapter to all experts of a block before they compute, so each adapted block holds its experts
-once more until its backward pass; and what experts keep of a token is an estimate.
+Mixtures: quantization makes linear layers smaller, not experts, and is left out. PEFT adds an adapter to all experts of
+a block before they compute, so each adapted block holds its experts once more until its backward pass; and what experts
+keep of a token is an estimate.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from residency.errors import ModelError
 from residency.models.base import Base, Precision
 from residency.models.catalogue import CatalogueEntry, Shape, catalogue, entry_named, entry_of_folder
 from residency.models.embedded import EMBEDDED
+from residency.tune.forecast import MARGIN
 from residency.tune.lora import Recipe, adapted_layers, attach, resolve, trainable
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ WIDE = 4  # bytes of fp32: adapters, their gradients, the optimizer
 NARROW = 2  # bytes of bf16: weights and activations
 TRAINED = 5 * WIDE  # a trained parameter: itself, gradient, two moments of AdamW, the best state
 INT8 = 1.0  # bytes a quantized weight
-NF4 = 0.5 + 4 / 64  # and one fp32 scale for 64 weights
+NF4 = 0.5 + NARROW / 64  # and one scale for 64 weights
+MOSTLY = 0.5  # share of the blocks that has to be linear layers for quantization to be offered
 GATHERED = 2  # blocks that are whole at one time where they are shared out: this one, and the next on its way
 
 
@@ -112,15 +115,16 @@ def sizes_of(name: str, recipe: Recipe | None = None) -> Sizes:
 
 def memory_of(sizes: Sizes, *, micro_tokens: int, gpus: int) -> list[Memory]:
     """What training takes, by place: weights wide and narrow on a processor, one GPU, several GPUs together."""
-    quantized = sizes.parameters - sizes.linear
+    others = sizes.parameters - sizes.linear
     outside = sizes.parameters - sizes.in_blocks
     shared = outside + sizes.in_blocks * (1 / gpus + GATHERED / sizes.blocks)
-    places = {
+    places: dict[str, tuple[float, int]] = {
         "processor, fp32": (sizes.parameters * WIDE, WIDE),
         "processor or GPU, bf16": (sizes.parameters * NARROW, NARROW),
-        "GPU, int8": (quantized * NARROW + sizes.linear * INT8, NARROW),
-        "GPU, nf4": (quantized * NARROW + sizes.linear * NF4, NARROW),
     }
+    if sizes.linear > MOSTLY * sizes.in_blocks:
+        places["the same, int8"] = (others * NARROW + sizes.linear * INT8, NARROW)
+        places["the same, nf4"] = (others * NARROW + sizes.linear * NF4, NARROW)
     if gpus > 1:
         places[f"each of {gpus} GPUs, bf16, blocks shared out"] = (shared * NARROW, NARROW)
     logits = 2 * sizes.vocabulary  # and their gradient
@@ -129,7 +133,7 @@ def memory_of(sizes: Sizes, *, micro_tokens: int, gpus: int) -> list[Memory]:
             place=place,
             weights=weights,
             adapter=sizes.trained * TRAINED,
-            activations=micro_tokens * (sizes.kept + logits) * number + sizes.experts * number,
+            activations=MARGIN * micro_tokens * (sizes.kept + logits) * number + sizes.experts * number,
         )
         for place, (weights, number) in places.items()
     ]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -20,12 +21,18 @@ import torch.distributed as dist
 from residency.tune.processes import Processes
 
 
-@dataclass(slots=True)
+@dataclass
 class Shards:
     """How one model is shared out."""
 
     processes: Processes
     _brought: dict[int, torch.Tensor] = field(default_factory=dict)  # by identity, so that tied weights stay tied
+
+    @cached_property
+    def _mesh(self) -> Any:
+        from torch.distributed.device_mesh import init_device_mesh
+
+        return init_device_mesh(self.device.type, (self.processes.count,))
 
     @property
     def device(self) -> torch.device:
@@ -53,13 +60,11 @@ class Shards:
         return max(self.processes.gather(count))
 
     def _share(self, module: torch.nn.Module, whole: set[torch.nn.Parameter]) -> None:
-        from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
 
-        mesh = init_device_mesh(self.device.type, (self.processes.count,))
         fsdp = self.processes.fsdp
         fully_shard(
-            module, mesh=mesh, reshard_after_forward=fsdp.reshard_after_forward, offload_policy=fsdp.cpu_offload,
+            module, mesh=self._mesh, reshard_after_forward=fsdp.reshard_after_forward, offload_policy=fsdp.cpu_offload,
             ignored_params=whole,
         )  # fmt: skip
 
