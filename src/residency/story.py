@@ -853,7 +853,7 @@ def calibrated(trust: Trust, test: Sequence[Example], predictions: Sequence[Pred
     return plain({
         "map": trust.honest,
         "reliability": reliability(test, answered, seed=seed),
-        "selective": selective([p.confidence for p in answered], correct, patients),
+        "selective": selective([p.confidence for p in answered], correct, patients, seed=seed),
         "abstention": choose_threshold(
             [p.confidence or 0.0 for p in sure],
             [p.value == e.gold for e, p in zip(trust.known, sure, strict=True)],
