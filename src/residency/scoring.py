@@ -38,7 +38,7 @@ from residency.evaluate.metrics.own import load_own, own_name
 from residency.evaluate.power import Assumptions, Plan, plan_study
 from residency.evaluate.report.view import plain
 from residency.evaluate.safety import safety
-from residency.evaluate.slices import NOT_GIVEN, own_slices
+from residency.evaluate.slices import in_bins, own_slices
 from residency.packs import Pack, load_pack
 from residency.packs.terminology import load_terminology
 from residency.records import Example, Prediction, Split, Status, TaskKind
@@ -293,7 +293,7 @@ def _with_patients(cases: list[Case], path: Path) -> list[Case]:
 def _slices(cases: Sequence[Case]) -> dict[str, list[str]]:
     scored = [case for case in cases if case.example.split is not Split.CALIBRATION]
     names = dict.fromkeys(name for case in scored for name in case.slices)
-    given = {name: [case.slices.get(name, NOT_GIVEN) for case in scored] for name in names}
+    given = {name: in_bins([case.slices.get(name, "") for case in scored]) for name in names}
     return own_slices([case.example for case in scored], [case.text for case in scored]) | given
 
 

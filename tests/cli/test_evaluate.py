@@ -369,7 +369,7 @@ def test_claims_and_critical_errors_of_any_models_texts(tmp_path):
     cases, predictions = summaries()
     more = ("--pack", "neurology", "--critical", table)
     found = evaluate(
-        tmp_path, cases, predictions, *more, task="generate", against=predictions[:3] + [{**predictions[0], "id": 3}]
+        tmp_path, cases, predictions, *more, task="generate", against=[*predictions[:3], {**predictions[0], "id": 3}]
     )
     metrics, others = found["metrics"], found["against"]["metrics"]
     assert metrics["hallucination_rate"]["value"] == pytest.approx(1 / 8)

@@ -37,7 +37,7 @@ from residency.evaluate.metrics import (
     tallies,
 )
 from residency.evaluate.report.view import plain
-from residency.evaluate.slices import Slices, slice_scores, worst_slice
+from residency.evaluate.slices import Slices, slice_scores, too_few, worst_slice
 from residency.records import Example, Prediction, Score, Split, TaskKind
 
 CURVE = 50  # points of the accuracy-coverage curve that are kept
@@ -267,12 +267,16 @@ def _label_sets(
 def in_slices(
     examples: Sequence[Example], predictions: Sequence[Prediction], slices: Slices, headline: str | None, how: Assess
 ) -> dict[str, Any]:
-    """Every metric of every slice, as ``matrix[slice][value][metric]``, and the worst slice by the headline."""
+    """Every metric of every slice, as ``matrix[slice][value][metric]``, and the worst slice by the headline.
+
+    Where patients are too few, the sizes stand alone: ``value`` is None.
+    """
     matrix: dict[str, dict[str, dict[str, Any]]] = {}
     for one in slice_scores(examples, predictions, slices, **how.scoring):
-        entry = {name: getattr(one.score, name) for name in ("value", "low", "high", "n")}
-        entry["patients"] = one.score.clusters
-        matrix.setdefault(one.slice, {}).setdefault(one.value, {})[one.score.metric] = entry
+        few = too_few(one.score.clusters)
+        cell = {name: None if few else getattr(one.score, name) for name in ("value", "low", "high")}
+        cell |= {"n": one.score.n, "patients": one.score.clusters}
+        matrix.setdefault(one.slice, {}).setdefault(one.value, {})[one.score.metric] = cell
     worst = None
     if headline is not None:
         draws, seed = how.draws, how.seed
