@@ -2,7 +2,7 @@
 
 In: cases ``{id, answer, text?, patient?, slices?, split?}`` and predictions ``{id, output, confidence?, probabilities?,
 samples?, nats?, tokens?, cases_sha256?}``, one JSON object a line; perhaps the predictions of another system, a table
-of critical errors.
+of critical errors, verdicts ``{id, flagged, wrong?}`` of a judge model and, where ``wrong`` stands, of a person.
 Out: the assessment as plain data (evaluate/assessment.py), with the files' hashes.
 
 Covers: reading and checking the lines, every problem by line number, none by content; predictions that were made for
@@ -30,6 +30,7 @@ from residency.curate.extract import find, load_reader
 from residency.errors import EvaluationError, first_of
 from residency.evaluate.assessment import Assess, assess, entry
 from residency.evaluate.calibration.agreement import agreement
+from residency.evaluate.claims.judge import JudgedOutput, rate_of_verdicts
 from residency.evaluate.claims.means import Means, means_of
 from residency.evaluate.critical.table import read_table_file
 from residency.evaluate.intervals import cluster_codes, effective_n
@@ -47,6 +48,7 @@ from residency.store.jsonl import read_objects
 from residency.tasks import NameToConcept, read_finding_lines
 
 CASE = '{"id": ..., "answer": ...} and perhaps "text", "patient", "slices"'
+VERDICT = '{"id": ..., "flagged": true or false} and, where a person judged the output, "wrong": true or false'
 PREDICTION = '{"id": ..., "output": ...} and perhaps "confidence", "probabilities"'
 SUM_OFF = 0.02  # how far rounded probabilities may be from summing to 1
 SHOWN = 5  # ids named in an error
@@ -64,6 +66,7 @@ class Scoring:
     pack: str | None = None  # its terminology reads the facts of texts, and knows findings by name
     own: Sequence[str] = ()  # the team's own metrics, FILE.py:FUNCTION
     critical: Path | None = None  # table of critical errors
+    judge: Path | None = None  # verdicts of a judge model, some of them beside a person's
     how: Assess = field(default_factory=Assess)
 
 
@@ -95,8 +98,11 @@ def score_files(asked: Scoring) -> dict[str, Any]:
     examples = [case.example for case in cases]
     found = assess(examples, predictions, how=how, slices=_slices(cases), against=others)
     _add_harm(found, asked, cases, {OURS: predictions} | ({OTHERS: others} if others is not None else {}), how)
+    if asked.judge is not None:
+        found["metrics"]["judged_wrong_rate"] = _judged(asked.judge, cases)
     files = {
-        "cases": asked.cases, "predictions": asked.predictions, "against": asked.against, "critical": asked.critical
+        "cases": asked.cases, "predictions": asked.predictions, "against": asked.against, "critical": asked.critical,
+        "judge": asked.judge,
     }  # fmt: skip
     named = {name: {"file": str(path), "sha256": file_sha256(path)} for name, path in files.items() if path is not None}
     return {**found, "files": named}
@@ -152,6 +158,44 @@ def _means(asked: Scoring, pack: Pack | None, how: Assess, missing: int) -> Mean
             fix='Give --pack, and "text" with every case.',
         )
     return means_of(pack, how.find) if pack and how.find and not missing else None
+
+
+def _judged(path: Path, cases: Sequence[Case]) -> dict[str, Any]:
+    """The rate of wrong outputs behind a judge's verdicts; what the judge flagged is told nowhere."""
+    patient_of = {case.example.id: case.example.patient for case in cases if case.example.split is Split.TEST}
+    known = {case.example.id for case in cases}
+    given = dict(read_objects(path, _verdict, shape=VERDICT))
+    for ids, problem in (
+        (given.keys() - known, "verdicts are of no case"),
+        (patient_of.keys() - given.keys(), "cases have no verdict"),
+    ):
+        if ids:
+            raise EvaluationError(
+                f"{path}: {len(ids)} {problem}: {first_of(sorted(ids), SHOWN)}.", fix="Give one verdict for every case."
+            )
+    outputs = [JudgedOutput(patient, *given[name]) for name, patient in patient_of.items()]
+    rate = rate_of_verdicts(outputs)
+    people = sum(one.wrong is not None for one in outputs)
+    return {
+        "value": rate.value,
+        "low": rate.low,
+        "high": rate.high,
+        "n": len(outputs),
+        "patients": len(set(patient_of.values())),
+        "title": "outputs that are wrong, by a judge, corrected",
+        "lower_is_better": True,
+        "surface_similarity": False,
+        "note": f"corrected by {people} outputs that people judged: sensitivity {rate.sensitivity:.2f}, "
+        f"specificity {rate.specificity:.2f}",
+    }
+
+
+def _verdict(record: Mapping[str, Any]) -> tuple[str, tuple[bool, bool | None]]:
+    flagged, wrong = record.get("flagged"), record.get("wrong")
+    if not isinstance(flagged, bool) or not isinstance(wrong, bool | None):
+        name = "wrong" if isinstance(flagged, bool) else "flagged"
+        raise ValueError(f"{name} is neither true nor false")
+    return str(record["id"]), (flagged, wrong)
 
 
 def plan_from(asked: Scoring, given: Mapping[str, float]) -> Plan:

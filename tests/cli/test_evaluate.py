@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -417,3 +418,48 @@ def test_a_finding_with_a_status_that_there_is_none_of_is_a_claim_that_nothing_b
     said = [{"id": 1, "output": [{"label": "Seizure", "status": "maybe"}]}]
     found = evaluate(tmp_path, cases, said, "--pack", "neurology", task="extract")
     assert found["metrics"]["hallucination_rate"]["value"] == 1
+
+
+def judged(n=400, checked=160, sensitivity=0.8, specificity=0.9, wrong=0.2):
+    """Cases, outputs, and verdicts of a judge of known worth; the first ones are judged by people, too."""
+    rng = random.Random(3)
+    cases = [{"id": i, "answer": "Ataxia."} for i in range(n)]
+    verdicts = []
+    for i in range(n):
+        bad = rng.random() < wrong
+        verdict = {"id": i, "flagged": rng.random() < (sensitivity if bad else 1 - specificity)}
+        verdicts.append({**verdict, "wrong": bad} if i < checked else verdict)
+    return cases, [{"id": i, "output": "Ataxia."} for i in range(n)], verdicts
+
+
+def test_a_judges_rate_is_given_corrected_and_in_no_other_way(tmp_path):
+    cases, predictions, verdicts = judged()
+    file = write(tmp_path / "verdicts.jsonl", verdicts)
+    found = evaluate(tmp_path, cases, predictions, "--judge", str(file), task="generate")
+    rate = found["metrics"]["judged_wrong_rate"]
+    raw = sum(one["flagged"] for one in verdicts) / len(verdicts)
+    people = [one for one in verdicts if "wrong" in one]
+    se = np.mean([one["flagged"] for one in people if one["wrong"]])
+    sp = np.mean([not one["flagged"] for one in people if not one["wrong"]])
+    assert rate["value"] == pytest.approx((raw + sp - 1) / (se + sp - 1))
+    assert rate["low"] < 0.2 < rate["high"] and rate["n"] == 400
+    assert "160 outputs that people judged" in rate["note"]
+    assert f"{raw:.3f}"[1:] not in json.dumps(found) and not re.search("flagged", json.dumps(found))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda rows: [{"id": r["id"], "flagged": r["flagged"]} for r in rows], "was measured on 0 wrong and 0 right"),
+        (lambda rows: rows[1:], "1 cases have no verdict: 0"),
+        (lambda rows: [*rows, {"id": "x", "flagged": True}], "1 verdicts are of no case: x"),
+        (lambda rows: [{**rows[0], "flagged": SECRET}, *rows[1:]], "line 1: flagged is neither true nor false"),
+        (lambda rows: [{**rows[0], "wrong": SECRET}, *rows[1:]], "line 1: wrong is neither true nor false"),
+    ],
+)
+def test_a_judge_whose_worth_is_not_known_is_refused(tmp_path, change, said):
+    cases, predictions, verdicts = judged(n=50, checked=50)
+    file = write(tmp_path / "verdicts.jsonl", change(verdicts))
+    with pytest.raises(ResidencyError, match=said) as caught:
+        evaluate(tmp_path, cases, predictions, "--judge", str(file), task="generate")
+    assert SECRET not in str(caught.value)

@@ -236,6 +236,7 @@ def evaluate(
     metric: Annotated[list[str] | None, typer.Option(help="Your own metric.", metavar="FILE.py:FUNCTION")] = None,
     pack: Annotated[str | None, typer.Option(help="Domain pack: reads the facts of texts.")] = None,
     critical: Annotated[Path | None, typer.Option(help="Table of critical errors.", metavar="TABLE.tsv")] = None,
+    judge: Annotated[Path | None, typer.Option(help="Verdicts of a judge model.", metavar="VERDICTS")] = None,
     draws: Annotated[int, typer.Option(min=200, max=100_000, help="Bootstrap draws.")] = 2_000,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
     plan: Annotated[bool, typer.Option("--plan", help="Cases that a study needs; files are the pilot.")] = False,
@@ -252,7 +253,7 @@ def evaluate(
     if plan:
         plan_cases(files, assume or [], how, as_json=as_json, output=output)
     else:
-        more = {"own": metric or [], "pack": pack, "critical": critical}
+        more = {"own": metric or [], "pack": pack, "critical": critical, "judge": judge}
         score_one_file(files, how, more, as_json=as_json, output=output)
 
 
