@@ -9,7 +9,7 @@ export TOKENIZERS_PARALLELISM = false
 
 .PHONY: help setup demo test test-all lint clean
 .PHONY: bench-deidentify bench-bulk bench-ingest bench-defects bench-extract bench-statistics \
-	bench-claims bench-tune bench-gpu
+	bench-claims bench-tune bench-gpu bench-scoring
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -76,6 +76,11 @@ bench-gpu: setup ## LoRA and QLoRA of an 8B on this machine's GPU beside TRL wit
 
 bench-claims: setup ## planted hallucinations and omissions found by the claim check, held out by patient (DATA=folder)
 	$(BIN)/python bench/claims.py $(DATA)/neurology/reports.jsonl --defects $(DATA)/neurology/planted_defects.json
+
+bench-scoring: setup ## cost of scoring all diagnoses as labels, in passes of the report, and equal scores (DATA=folder)
+	status=0; for precision in fp32 bf16; do \
+	  $(BIN)/python bench/scoring.py $(DATA)/neurology/reports.jsonl --precision $$precision || status=1; \
+	done; exit $$status
 
 clean: ## remove what was installed and the demo
 	rm -rf $(VENV) $(DEMO) bench-demo

@@ -215,8 +215,13 @@ def _experiencer(case: Case, report: Report, gold: Sequence[tuple[str, str]], kn
 
 
 def _amount(case: Case, means: Means, rng: random.Random) -> None:
-    """A drug with its dose, or a measurement, as the report writes it; then another number or unit."""
-    found = re.search(r"(?P<name>[A-Za-z]{4,}) (?P<number>\d+(?:\.\d+)?) ?(?P<unit>mg|mm|cm|kg|IU|ml)\b", case.text)
+    """A drug with its dose, or a measurement, as the report writes it; then another number or unit.
+
+    Not a dose by weight: 2 mg, copied out of 2 mg/kg/day, is a wrong dose.
+    """
+    found = re.search(
+        r"(?P<name>[A-Za-z]{4,}) (?P<number>\d+(?:\.\d+)?) ?(?P<unit>mg|mm|cm|kg|IU|ml)\b(?!/)", case.text
+    )
     if found is None:
         return
     number, unit = found["number"], found["unit"]

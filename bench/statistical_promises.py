@@ -27,9 +27,21 @@ from residency.evaluate.assessment import Assess, assess
 from residency.evaluate.calibration.conformal import coverage_of, fit_label_sets
 from residency.evaluate.calibration.logistic import calibration_slope
 from residency.evaluate.calibration.reliability import expected_calibration_error, null_band
-from residency.evaluate.calibration.selective import choose_threshold
+from residency.evaluate.calibration.selective import aurc, choose_threshold
 from residency.evaluate.compare import Verdict, compare_tallies
-from residency.evaluate.intervals import Shape, Tally, bootstrap_interval, mean_interval, ratio, share_interval
+from residency.evaluate.critical.find import CriticalError
+from residency.evaluate.critical.rates import CriticalCase, critical_scores
+from residency.evaluate.critical.table import ANY, CriticalTable, ErrorKind, Row
+from residency.evaluate.intervals import (
+    Interval,
+    Shape,
+    Tally,
+    bootstrap_interval,
+    cases_interval,
+    mean_interval,
+    ratio,
+    share_interval,
+)
 from residency.evaluate.paired import holm
 from residency.evaluate.power import required_n, required_n_margin
 from residency.evaluate.slices import own_slices
@@ -91,6 +103,8 @@ def coverage(rng: np.random.Generator, runs: int) -> Iterator[Line]:
     few = max(200, runs // 4)
     yield _at_level("mean of scores, 40 patients", [_mean_covered(rng) for _ in range(few)])
     yield _at_level("F1, bootstrap, 40 patients", [_f1_covered(rng, run) for run in range(few)])
+    held = [_severity_held(rng, run) for run in range(few)]
+    yield Line("severity of rare critical errors, upper end, 300 patients", *_rate(held, 0.935, 1.0))
 
 
 def _share_coverage(
@@ -122,6 +136,22 @@ def _f1_covered(rng: np.random.Generator, seed: int) -> bool:
     found = bootstrap_interval(parts, _names(np.arange(80) // 2), _two_sums, seed=seed, draws=1_000)
     truth = 2 * 4 * (2 / 3) / (4 + 4 * (2 / 3) + 1)
     return found.low is not None and found.high is not None and found.low <= truth <= found.high
+
+
+def _severity_held(rng: np.random.Generator, seed: int) -> bool:
+    """One document in fifty has a critical error; from 1 to 5 severe."""
+    severity = rng.choice([1.0, 2.0, 3.0, 5.0], size=300) * (rng.random(300) < 0.02)
+    errors = [(_critical(float(one)),) if one else () for one in severity]
+    cases = [CriticalCase(f"e{i}", f"p{i}", None, found) for i, found in enumerate(errors)]
+    cost = critical_scores(_prediction(0, "x", {"x": 1.0}), _NO_TABLE, cases, draws=600, seed=seed)[1]
+    return cost.high is None or ((cost.low or 0.0) >= 0 and cost.high >= 0.02 * 11 / 4)
+
+
+_NO_TABLE = CriticalTable((), None)
+
+
+def _critical(severity: float) -> CriticalError:
+    return CriticalError(ErrorKind.VALUE, "number", severity, Row(ErrorKind.VALUE, ANY, "2", severity, (), ""))
 
 
 # --- verdicts --------------------------------------------------------------------------------------------------------
@@ -222,6 +252,22 @@ def confidence(rng: np.random.Generator, runs: int) -> Iterator[Line]:
         found = calibration_slope(odds, (rng.random(240) < expit(odds)).astype(float), _names(codes))
         covered.append(found.low is not None and found.high is not None and found.low <= 1 <= found.high)
     yield _at_level("slope of an honest system, 80 patients of 3", covered)
+    truth = aurc(*_sure_and_right(rng, 500_000))
+    areas = [_area(rng, run) for run in range(few)]
+    within = [one.low is not None and one.high is not None and one.low <= truth <= one.high for one in areas]
+    yield _at_level("area under the risk-coverage curve, 80 patients of 2", within)
+
+
+def _sure_and_right(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """An honest system's confidences, and what came true."""
+    sure = rng.beta(4, 2, size=n)
+    return sure, (rng.random(n) < sure).astype(float)
+
+
+def _area(rng: np.random.Generator, seed: int) -> Interval:
+    sure, right = _sure_and_right(rng, 160)
+    names = _names(np.arange(160) // 2)
+    return cases_interval(lambda places: aurc(sure[places], right[places]), names, seed=seed, draws=600)
 
 
 def sets_and_thresholds(rng: np.random.Generator, runs: int) -> Iterator[Line]:

@@ -37,6 +37,7 @@ SEEN = 3  # occurrences from which the share of a name counts
 LONGEST = 80  # characters of a form
 NOT_ENGLISH = "foreign"
 NEGATIONS = word_set("no not never without nor neither cannot none denied")
+NORMAL = "normo"  # normotensive, normocephalic
 SAYS = word_set("is are was were has have had been does do well normal normally remained")
 ORIGIN = "development reports"
 
@@ -119,6 +120,8 @@ def _said(name: str, statuses: Counter[str], concept: str, lexicon: Lexicon) -> 
     negated = bool(words & NEGATIONS) or any(word.endswith("n't") for word in words)
     if set(statuses) != {"absent"}:
         return None if negated and statuses["absent"] else ""
+    if any(word.startswith(NORMAL) for word in words):
+        return "absent"  # also where so few reports say it that _checked could not tell
     if not negated:
         return ""  # _checked finds out whether the name itself says it
     rest = " ".join(word for word in name.split() if word.lower() not in NEGATIONS | SAYS)

@@ -1,11 +1,13 @@
 """Any model's outputs scored, file to file; a project is not needed.
 
 In: cases ``{id, answer, text?, patient?, slices?, split?}`` and predictions ``{id, output, confidence?, probabilities?,
-samples?, nats?, tokens?, cases_sha256?}``, one JSON object a line; perhaps the predictions of another system.
+samples?, nats?, tokens?, cases_sha256?}``, one JSON object a line; perhaps the predictions of another system, a table
+of critical errors, verdicts ``{id, flagged, wrong?}`` of a judge model and, where ``wrong`` stands, of a person.
 Out: the assessment as plain data (evaluate/assessment.py), with the files' hashes.
 
 Covers: reading and checking the lines, every problem by line number, none by content; predictions that were made for
-another case file; planning a study, with these cases as the pilot. Does not cover: asking a model.
+another case file; claims held against the texts of the cases, where a pack says what claims mean; critical errors;
+planning a study, with these cases as the pilot. Does not cover: asking a model.
 
 An output is read like this. classify: a label, letter case and a final full stop aside. extract: a list of findings
 ``{concept or label, status?, start?, end?, experiencer?}``, the same list as JSON text, or lines such as
@@ -26,14 +28,19 @@ import numpy as np
 
 from residency.curate.extract import find, load_reader
 from residency.errors import EvaluationError, first_of
-from residency.evaluate.assessment import Assess, assess
+from residency.evaluate.assessment import Assess, assess, entry
 from residency.evaluate.calibration.agreement import agreement
+from residency.evaluate.claims.judge import JudgedOutput, rate_of_verdicts
+from residency.evaluate.claims.means import Means, means_of
+from residency.evaluate.critical.table import read_table_file
 from residency.evaluate.intervals import cluster_codes, effective_n
 from residency.evaluate.metrics import align
 from residency.evaluate.metrics.own import load_own, own_name
 from residency.evaluate.power import Assumptions, Plan, plan_study
-from residency.evaluate.slices import NOT_GIVEN, own_slices
-from residency.packs import load_pack
+from residency.evaluate.report.view import plain
+from residency.evaluate.safety import safety
+from residency.evaluate.slices import in_bins, own_slices
+from residency.packs import Pack, load_pack
 from residency.packs.terminology import load_terminology
 from residency.records import Example, Prediction, Split, Status, TaskKind
 from residency.store.files import file_sha256
@@ -41,9 +48,11 @@ from residency.store.jsonl import read_objects
 from residency.tasks import NameToConcept, read_finding_lines
 
 CASE = '{"id": ..., "answer": ...} and perhaps "text", "patient", "slices"'
+VERDICT = '{"id": ..., "flagged": true or false} and, where a person judged the output, "wrong": true or false'
 PREDICTION = '{"id": ..., "output": ...} and perhaps "confidence", "probabilities"'
 SUM_OFF = 0.02  # how far rounded probabilities may be from summing to 1
 SHOWN = 5  # ids named in an error
+OURS, OTHERS = "predictions", "against"  # the systems of the two prediction files
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +65,8 @@ class Scoring:
     against: Path | None = None
     pack: str | None = None  # its terminology reads the facts of texts, and knows findings by name
     own: Sequence[str] = ()  # the team's own metrics, FILE.py:FUNCTION
+    critical: Path | None = None  # table of critical errors
+    judge: Path | None = None  # verdicts of a judge model, some of them beside a person's
     how: Assess = field(default_factory=Assess)
 
 
@@ -86,9 +97,105 @@ def score_files(asked: Scoring) -> dict[str, Any]:
     cases, predictions, others, how = _read(asked)
     examples = [case.example for case in cases]
     found = assess(examples, predictions, how=how, slices=_slices(cases), against=others)
-    files = {"cases": asked.cases, "predictions": asked.predictions, "against": asked.against}
+    _add_harm(found, asked, cases, {OURS: predictions} | ({OTHERS: others} if others is not None else {}), how)
+    if asked.judge is not None:
+        found["metrics"]["judged_wrong_rate"] = _judged(asked.judge, cases)
+    files = {
+        "cases": asked.cases, "predictions": asked.predictions, "against": asked.against, "critical": asked.critical,
+        "judge": asked.judge,
+    }  # fmt: skip
     named = {name: {"file": str(path), "sha256": file_sha256(path)} for name, path in files.items() if path is not None}
     return {**found, "files": named}
+
+
+def _add_harm(
+    found: dict[str, Any],
+    asked: Scoring,
+    cases: Sequence[Case],
+    answers: Mapping[str, Sequence[Prediction]],
+    how: Assess,
+) -> None:
+    """Claims without a source and critical errors, into ``found``; texts stay out of it."""
+    scored = [case for case in cases if case.example.split is not Split.CALIBRATION]
+    ids = {case.example.id for case in scored}
+    pack = load_pack(asked.pack) if asked.pack else None
+    table = read_table_file(asked.critical, load_terminology(pack) if pack else None) if asked.critical else None
+    of_scored = {
+        system: [replace(one, system=system) for one in of if one.example in ids] for system, of in answers.items()
+    }
+    said = {str(one.value) for of in of_scored.values() for one in of} if asked.kind is TaskKind.CLASSIFY else set()
+    missing = sum(case.text is None for case in scored)
+    if pack and missing and asked.kind is not TaskKind.CLASSIFY:
+        found["notes"].append(f"Claims are not checked: {missing} cases come without their text.")
+    scores, shown = safety(
+        [case.example for case in scored],
+        of_scored,
+        {case.example.id: case.text or "" for case in scored},
+        means=_means(asked, pack, how, missing),
+        table=table,
+        labels={*how.labels, *said},
+        draws=how.draws,
+        seed=how.seed,
+    )
+    for one in scores:
+        side = found if one.system == OURS else found["against"]
+        side["metrics"][one.metric] = plain(entry(one))
+    counted = {
+        part: {name: value for name, value in of.items() if name != "examples"}
+        for part, of in shown.get(OURS, {}).items()
+    }
+    found["harm"] = plain(counted) or None
+
+
+def _means(asked: Scoring, pack: Pack | None, how: Assess, missing: int) -> Means | None:
+    """What claims are checked with; ``missing``: cases without a text. None where no claims can be checked."""
+    if asked.kind is TaskKind.CLASSIFY:
+        return None
+    if asked.critical is not None and (pack is None or missing):
+        raise EvaluationError(
+            f"{asked.critical}: critical errors of what is written are found by its claims, and these need a pack and "
+            f"the texts; {missing} cases come without.",
+            fix='Give --pack, and "text" with every case.',
+        )
+    return means_of(pack, how.find) if pack and how.find and not missing else None
+
+
+def _judged(path: Path, cases: Sequence[Case]) -> dict[str, Any]:
+    """The rate of wrong outputs behind a judge's verdicts; what the judge flagged is told nowhere."""
+    patient_of = {case.example.id: case.example.patient for case in cases if case.example.split is Split.TEST}
+    known = {case.example.id for case in cases}
+    given = dict(read_objects(path, _verdict, shape=VERDICT))
+    for ids, problem in (
+        (given.keys() - known, "verdicts are of no case"),
+        (patient_of.keys() - given.keys(), "cases have no verdict"),
+    ):
+        if ids:
+            raise EvaluationError(
+                f"{path}: {len(ids)} {problem}: {first_of(sorted(ids), SHOWN)}.", fix="Give one verdict for every case."
+            )
+    outputs = [JudgedOutput(patient, *given[name]) for name, patient in patient_of.items()]
+    rate = rate_of_verdicts(outputs)
+    people = sum(one.wrong is not None for one in outputs)
+    return {
+        "value": rate.value,
+        "low": rate.low,
+        "high": rate.high,
+        "n": len(outputs),
+        "patients": len(set(patient_of.values())),
+        "title": "outputs that are wrong, by a judge, corrected",
+        "lower_is_better": True,
+        "surface_similarity": False,
+        "note": f"corrected by {people} outputs that people judged: sensitivity {rate.sensitivity:.2f}, "
+        f"specificity {rate.specificity:.2f}",
+    }
+
+
+def _verdict(record: Mapping[str, Any]) -> tuple[str, tuple[bool, bool | None]]:
+    flagged, wrong = record.get("flagged"), record.get("wrong")
+    if not isinstance(flagged, bool) or not isinstance(wrong, bool | None):
+        name = "wrong" if isinstance(flagged, bool) else "flagged"
+        raise ValueError(f"{name} is neither true nor false")
+    return str(record["id"]), (flagged, wrong)
 
 
 def plan_from(asked: Scoring, given: Mapping[str, float]) -> Plan:
@@ -230,7 +337,7 @@ def _with_patients(cases: list[Case], path: Path) -> list[Case]:
 def _slices(cases: Sequence[Case]) -> dict[str, list[str]]:
     scored = [case for case in cases if case.example.split is not Split.CALIBRATION]
     names = dict.fromkeys(name for case in scored for name in case.slices)
-    given = {name: [case.slices.get(name, NOT_GIVEN) for case in scored] for name in names}
+    given = {name: in_bins([case.slices.get(name, "") for case in scored]) for name in names}
     return own_slices([case.example for case in scored], [case.text for case in scored]) | given
 
 

@@ -63,7 +63,7 @@ from residency.evaluate.report import write_evidence, write_report
 from residency.evaluate.report.view import plain
 from residency.evaluate.run import System, choose_shots, few_shot, predict
 from residency.evaluate.safety import harm_tallies, safety
-from residency.evaluate.slices import Slices, own_slices
+from residency.evaluate.slices import Slices, in_bins, own_slices, without_high_age
 from residency.intake import TREATMENT, TreatPatients, deidentify_inbox, raw_document, treatment
 from residency.packs.terminology import Terminology, load_terminology
 from residency.project import Project
@@ -364,17 +364,33 @@ def label_problems(project: Project) -> tuple[str, ...]:
     settings, pack = project.settings, project.pack
     free_text = chain.from_iterable(step.answers for step in settings.curate if isinstance(step, Deidentify))
     known = load_terminology(pack).__contains__ if pack.settings.terminology else None
-    return tuple(answer_problems(read_labels(settings.labels, project.root), settings.tasks, free_text, known))
+    labels = read_labels(settings.labels, project.root)
+    columns = sorted({column for label in labels.values() for column in label.answers})
+    shown = ", ".join(map(repr, columns)) or "none"
+    of_slices = (
+        f"evaluate.slices: the label file has no column {name!r}; its answer columns are {shown}"
+        for name in settings.evaluate.slices
+        if name not in columns
+    )
+    return (*answer_problems(labels, settings.tasks, free_text, known), *of_slices)
 
 
 def raw_documents(project: Project) -> Iterator[Document | Dropped]:
-    """What the inbox holds, without the columns of the experts that no task asks for."""
-    wanted = {task.answer for task in project.settings.tasks} | {project.settings.split.stratify}
+    """What the inbox holds, without the columns of the experts that neither a task nor a slice asks for."""
+    asked, dividing = kept_columns(project)
     for record in ingest(project.settings.sources, project.settings.labels, project.root):
         if isinstance(record, Document):
-            answers = {column: cell for column, cell in record.answers.items() if column in wanted}
+            answers = {column: cell for column, cell in record.answers.items() if column in asked}
+            answers |= {column: without_high_age(record.answers.get(column, "")) for column in dividing}
             record = replace(record, answers=answers)
         yield record
+
+
+def kept_columns(project: Project) -> tuple[tuple[str | None, ...], tuple[str, ...]]:
+    """Columns of the label file that tasks or the split ask for; those that only divide the held-out cases."""
+    settings = project.settings
+    asked = dict.fromkeys((*(task.answer for task in settings.tasks), settings.split.stratify))
+    return tuple(asked), tuple(name for name in settings.evaluate.slices if name not in asked)
 
 
 def told_by_people(project: Project) -> Feedback:
@@ -924,7 +940,7 @@ def scoring(iteration: Iteration, task: TaskSettings, systems: Sequence[str]) ->
         run.facts["calibration"], run.facts["slices"] = {}, {}
         if ours:
             how = Assess(**common)
-            sides = slices_of(test, iteration.documents)
+            sides = slices_of(test, iteration.documents, settings.evaluate.slices)
             run.facts["slices"] = plain(in_slices(test, ours, sides, metrics.HEADLINE[task.kind], how))
         if ours and trust:
             run.facts["calibration"] = calibrated(trust, test, ours, settings.seed)
@@ -976,11 +992,13 @@ def confidence_of(iteration: Iteration, task: TaskSettings) -> Trust:
     return Trust(known, answered, fit_map(known, answered, seed=iteration.project.settings.seed))
 
 
-def slices_of(examples: Sequence[Example], documents: Sequence[Document]) -> Slices:
-    """What the held-out cases can be divided by: length, frequency of the label, the format of the file."""
+def slices_of(examples: Sequence[Example], documents: Sequence[Document], columns: Sequence[str] = ()) -> Slices:
+    """What the held-out cases can be divided by: the project's columns, length, frequency of the label, the format."""
     of = {document.id: document for document in documents}
     asked = [of[example.parents[0]] for example in examples]
-    return own_slices(examples, [one.text for one in asked]) | {"format": [one.meta.get("format", "") for one in asked]}
+    named = {column: in_bins([one.answers.get(column, "") for one in asked]) for column in columns}
+    formats = {"format": [one.meta.get("format", "") for one in asked]}
+    return named | own_slices(examples, [one.text for one in asked]) | formats
 
 
 def harmful(
@@ -1046,7 +1064,7 @@ def calibrated(trust: Trust, test: Sequence[Example], predictions: Sequence[Pred
     return plain({
         "map": trust.honest,
         "reliability": reliability(test, answered, seed=seed),
-        "selective": selective([p.confidence for p in answered], correct, patients),
+        "selective": selective([p.confidence for p in answered], correct, patients, seed=seed),
         "abstention": choose_threshold(
             [p.confidence or 0.0 for p in sure],
             [p.value == e.gold for e, p in zip(trust.known, sure, strict=True)],
@@ -1204,14 +1222,15 @@ def code_version(*parts: str) -> str:
 
 
 def inbox_fingerprint(project: Project) -> str:
-    """Hash over everything that ingest reads."""
+    """Hash over everything that ingest reads, and what is kept of it."""
     settings = project.settings
     files = [file.path for file in find_files(settings.sources, project.root, without=(settings.labels.path,))]
     labels = project.root / settings.labels.path
     whole = [*files, *([labels] if labels.is_file() else [])]
     # A link to nothing has no content; ingest drops it with a reason.
     hashes = [(str(p.relative_to(project.root)), file_sha256(p) if p.exists() else "") for p in whole]
-    return fingerprint([hashes, settings.model_dump(mode="json", include={"sources", "labels"})])
+    read = settings.model_dump(mode="json", include={"sources", "labels"})
+    return fingerprint([hashes, read, *kept_columns(project)])
 
 
 def _flow(outcome: Outcome) -> str:

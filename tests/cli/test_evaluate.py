@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 from residency.cli import app
 from residency.errors import ResidencyError
+from residency.evaluate.assessment import CONFIDENCE
 from residency.evaluate.metrics import METRICS
 from residency.scoring import Scoring, score_files
 
@@ -302,7 +304,7 @@ def test_without_patients_every_case_stands_for_itself(tmp_path):
 def test_all_metrics_of_all_kinds_hold_their_value_and_are_known(tmp_path):
     cases, predictions = classified(50)
     for name in evaluate(tmp_path, cases, predictions)["metrics"]:
-        assert name in METRICS or name in ("ece", "brier", "log_loss", "auroc")
+        assert name in METRICS or name in CONFIDENCE
 
 
 # --- planning ---
@@ -348,3 +350,116 @@ def test_without_files_there_is_an_example(tmp_path):
     missing = Scoring(cases=tmp_path / "no.jsonl", predictions=tmp_path / "no.jsonl", kind="classify")
     with pytest.raises(ResidencyError, match="there is no such file"):
         score_files(missing)
+
+
+def summaries():
+    """A case with its text, and a summary that denies what the text says; three that are true."""
+    text = "She has ataxia and seizures. No tremor."
+    cases = [{"id": i, "answer": "Ataxia. Seizures.", "text": text, "patient": f"p{i}"} for i in range(4)]
+    outputs = ["Ataxia. Seizures.", "Ataxia. Seizures.", "Ataxia. Seizures.", "Ataxia. No seizures."]
+    return cases, [{"id": i, "output": output} for i, output in enumerate(outputs)]
+
+
+def critical_table(path: Path, *rows: str) -> str:
+    path.write_text("\n".join(["error\twhat\tthan\tseverity\tagreed_by\twhy", *rows]) + "\n", encoding="utf-8")
+    return str(path)
+
+
+def test_claims_and_critical_errors_of_any_models_texts(tmp_path):
+    table = critical_table(tmp_path / "critical.tsv", "flipped\tHP:0001250\t\t3\tDr A; Dr B\twhy")
+    cases, predictions = summaries()
+    more = ("--pack", "neurology", "--critical", table)
+    found = evaluate(
+        tmp_path, cases, predictions, *more, task="generate", against=[*predictions[:3], {**predictions[0], "id": 3}]
+    )
+    metrics, others = found["metrics"], found["against"]["metrics"]
+    assert metrics["hallucination_rate"]["value"] == pytest.approx(1 / 8)
+    assert metrics["critical_error_rate"]["value"] == 0.25
+    assert metrics["critical_cost"]["value"] == 0.75
+    assert all({"value", "low", "high", "n"} <= set(metrics[name]) for name in ("critical_error_rate", "omission_rate"))
+    assert (others["critical_error_rate"]["value"], others["hallucination_rate"]["value"]) == (0, 0)
+    assert found["harm"]["claims"]["problems"] == {"polarity": 1}
+    assert (
+        found["harm"]["critical"]["counted"][0] | {"count": 1, "severity": 3.0}
+        == found["harm"]["critical"]["counted"][0]
+    )
+    assert "seizures" not in json.dumps(found["harm"]).lower()  # no text of a case
+    assert found["files"]["critical"]["sha256"]
+
+
+def test_critical_errors_of_labels_need_no_pack(tmp_path):
+    table = critical_table(
+        tmp_path / "critical.tsv", "confused\tALS\tMS\t2\tDr A; Dr B\twhy", "confused\tXYZ\tMS\t2\t\twhy"
+    )
+    cases = [{"id": i, "answer": "ALS"} for i in range(10)]
+    found = evaluate(
+        tmp_path, cases, [{"id": i, "output": "MS" if i < 2 else "ALS"} for i in range(10)], "--critical", table
+    )
+    assert found["metrics"]["critical_error_rate"]["value"] == 0.2
+    assert found["harm"]["critical"]["not_counted"] == ["XYZ"]
+
+
+def test_critical_errors_of_texts_ask_for_the_pack_and_the_texts(tmp_path):
+    table = critical_table(tmp_path / "critical.tsv", "flipped\t*\t\t3\tDr A; Dr B\twhy")
+    cases, predictions = summaries()
+    for more in ((), ("--pack", "neurology")):
+        given = [{name: value for name, value in case.items() if name != "text" or not more} for case in cases]
+        with pytest.raises(ResidencyError, match="need a pack and the texts"):
+            evaluate(tmp_path, given, predictions, "--critical", table, *more, task="generate")
+    without = [{name: value for name, value in case.items() if name != "text"} for case in cases]
+    assert (
+        "Claims are not checked"
+        in evaluate(tmp_path, without, predictions, "--pack", "neurology", task="generate")["notes"][0]
+    )
+
+
+def test_a_finding_with_a_status_that_there_is_none_of_is_a_claim_that_nothing_bears_out(tmp_path):
+    cases = [{"id": 1, "answer": [{"label": "Seizure"}], "text": "She has seizures."}]
+    said = [{"id": 1, "output": [{"label": "Seizure", "status": "maybe"}]}]
+    found = evaluate(tmp_path, cases, said, "--pack", "neurology", task="extract")
+    assert found["metrics"]["hallucination_rate"]["value"] == 1
+
+
+def judged(n=400, checked=160, sensitivity=0.8, specificity=0.9, wrong=0.2):
+    """Cases, outputs, and verdicts of a judge of known worth; the first ones are judged by people, too."""
+    rng = random.Random(3)
+    cases = [{"id": i, "answer": "Ataxia."} for i in range(n)]
+    verdicts = []
+    for i in range(n):
+        bad = rng.random() < wrong
+        verdict = {"id": i, "flagged": rng.random() < (sensitivity if bad else 1 - specificity)}
+        verdicts.append({**verdict, "wrong": bad} if i < checked else verdict)
+    return cases, [{"id": i, "output": "Ataxia."} for i in range(n)], verdicts
+
+
+def test_a_judges_rate_is_given_corrected_and_in_no_other_way(tmp_path):
+    cases, predictions, verdicts = judged()
+    file = write(tmp_path / "verdicts.jsonl", verdicts)
+    found = evaluate(tmp_path, cases, predictions, "--judge", str(file), task="generate")
+    rate = found["metrics"]["judged_wrong_rate"]
+    raw = sum(one["flagged"] for one in verdicts) / len(verdicts)
+    people = [one for one in verdicts if "wrong" in one]
+    se = np.mean([one["flagged"] for one in people if one["wrong"]])
+    sp = np.mean([not one["flagged"] for one in people if not one["wrong"]])
+    assert rate["value"] == pytest.approx((raw + sp - 1) / (se + sp - 1))
+    assert rate["low"] < 0.2 < rate["high"] and rate["n"] == 400
+    assert "160 outputs that people judged" in rate["note"]
+    assert f"{raw:.3f}"[1:] not in json.dumps(found) and not re.search("flagged", json.dumps(found))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda rows: [{"id": r["id"], "flagged": r["flagged"]} for r in rows], "was measured on 0 wrong and 0 right"),
+        (lambda rows: rows[1:], "1 cases have no verdict: 0"),
+        (lambda rows: [*rows, {"id": "x", "flagged": True}], "1 verdicts are of no case: x"),
+        (lambda rows: [{**rows[0], "flagged": SECRET}, *rows[1:]], "line 1: flagged is neither true nor false"),
+        (lambda rows: [{**rows[0], "wrong": SECRET}, *rows[1:]], "line 1: wrong is neither true nor false"),
+    ],
+)
+def test_a_judge_whose_worth_is_not_known_is_refused(tmp_path, change, said):
+    cases, predictions, verdicts = judged(n=50, checked=50)
+    file = write(tmp_path / "verdicts.jsonl", change(verdicts))
+    with pytest.raises(ResidencyError, match=said) as caught:
+        evaluate(tmp_path, cases, predictions, "--judge", str(file), task="generate")
+    assert SECRET not in str(caught.value)

@@ -205,6 +205,22 @@ def test_coverage_points_of_a_known_table():
     assert found.accuracy == 0.25  # without a confidence it is never answered
 
 
+def test_the_area_has_an_interval_over_patients():
+    rng = np.random.default_rng(0)
+    sure = rng.beta(4, 2, size=150)
+    right = rng.random(150) < sure
+    alone = selective(sure.tolist(), right.tolist(), names(150), draws=300).aurc_interval
+    assert alone.value == pytest.approx(aurc(sure, right))
+    assert 0 <= alone.low < alone.value < alone.high <= 1
+    # The same cases five times over: as many patients, and nothing new is known.
+    five = selective(
+        np.repeat(sure, 5).tolist(), np.repeat(right, 5).tolist(), np.repeat(names(150), 5).tolist(), draws=300
+    ).aurc_interval
+    assert (five.low, five.high) == pytest.approx((alone.low, alone.high), abs=0.01)
+    assert five.n == 750 and five.clusters == 150
+    assert selective(sure.tolist(), right.tolist(), ["one"] * 150, draws=300).aurc_interval.low is None
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     cases=st.lists(st.tuples(st.sampled_from([0.0, 0.2, 0.5, 0.9, 1.0]), st.booleans()), min_size=1, max_size=30),

@@ -166,6 +166,17 @@ def test_the_gate_certifies_with_the_bound_and_not_with_the_rate(table: Critical
         assert decide(policy, GateEvidence(scores=scores, comparisons=[])).verdict is verdict
 
 
+@pytest.mark.parametrize("errors", [1, 2, 5])
+def test_the_severity_of_rare_errors_is_never_below_nothing(errors: int, table: CriticalTable) -> None:
+    _, of = generated("Ataxia.", "x")
+    flags = [True] * errors + [False] * (60 - errors)
+    cost = critical_scores(of, table, cases(flags, [f"p{i}" for i in range(60)], table), draws=400)[1]
+    assert cost.low is not None and cost.high is not None
+    assert 0 <= cost.low <= cost.value < cost.high
+    # Longer above than below: few documents carry all of it.
+    assert cost.high - cost.value > cost.value - cost.low
+
+
 @pytest.mark.parametrize("correlation", [0.0, 0.4])
 def test_the_bound_holds_although_documents_of_a_patient_go_together(correlation: float, table: CriticalTable) -> None:
     rng = np.random.default_rng(3)

@@ -686,6 +686,15 @@ def test_text_has_the_contrast_of_wcag_aa(mode: int) -> None:
     assert not {pair: ratio for pair, ratio in too_low.items() if ratio < 4.5}
 
 
+def test_a_slice_of_too_few_patients_shows_its_size_and_no_score() -> None:
+    report = full_report()
+    few = {"value": None, "low": None, "high": None, "n": 4, "patients": 2}
+    report["slices"]["diagnosis"]["matrix"]["site"] = {"small": {"accuracy": few, "macro_f1": few}}
+    html = render(report)
+    row = html[html.index("<td>small</td>") :].split("</tr>")[0]
+    assert row.count("too few</span>") == 2 and ">4</td>" in row and ">2</td>" in row
+
+
 def test_slices_the_worst_of_them_and_the_use_of_confidence_are_shown() -> None:
     text = read(full_report()).text
     assert "Worst slice: length = short" in text and "widened for being the worst of 3" in text

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from residency.evaluate.slices import ENOUGH, VALUES, own_slices, slice_scores, worst_slice
+from residency.evaluate.assessment import Assess, in_slices
+from residency.evaluate.slices import (
+    BINS,
+    ENOUGH,
+    FEWEST_PATIENTS,
+    NOT_GIVEN,
+    VALUES,
+    in_bins,
+    own_slices,
+    slice_scores,
+    without_high_age,
+    worst_slice,
+)
 from residency.records import Example, Prediction, Split, TaskKind
 
 
@@ -75,3 +92,42 @@ def test_length_and_label_frequency_need_no_naming():
     assert [found["length"].count(name) for name in ("short", "middle", "long")] == pytest.approx([17, 16, 17], abs=1)
     assert "length" not in own_slices(examples, [None] * 50)
     assert "length" not in own_slices(examples[:20], ["word"] * 20)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.one_of(st.integers(0, 120).map(str), st.just("")), min_size=1, max_size=60))
+def test_numbers_keep_their_order_in_bins_and_outer_bins_are_open(values):
+    found = in_bins(values)
+    assert len(found) == len(values)
+    given_ = [(float(value), name) for value, name in zip(values, found, strict=True) if value]
+    assert {name for value, name in zip(values, found, strict=True) if not value} <= {NOT_GIVEN}
+    ordered = list(dict.fromkeys(name for _, name in sorted(given_)))
+    assert sum(a != b for (_, a), (_, b) in pairwise(sorted(given_))) == max(len(ordered) - 1, 0)  # one run each
+    if len({value for value, _ in given_}) > 6:
+        assert len(ordered) <= BINS
+        highest = max(value for value, _ in given_)
+        assert all(name.startswith("below") or "and above" in name or "to below" in name for _, name in given_)
+        assert f"{highest:g} to" not in " ".join(ordered)
+
+
+def test_few_values_and_words_are_slices_as_they_are():
+    assert in_bins(["1", "2", "", "1"]) == ["1", "2", NOT_GIVEN, "1"]
+    assert in_bins([*map(str, range(20)), "unknown"]) == [*map(str, range(20)), "unknown"]
+
+
+@pytest.mark.parametrize(("cell", "kept"), [("93", "90"), ("89", "89"), ("90", "90"), ("", ""), ("site 93", "site 93")])
+def test_a_high_age_is_not_kept(cell, kept):
+    assert without_high_age(cell) == kept
+
+
+def test_of_a_slice_of_few_patients_only_the_size_is_told():
+    few = FEWEST_PATIENTS - 1
+    right = [False] * (3 * few) + [True] * 60
+    examples, predictions = answers(right)
+    examples = [replace(e, patient=f"p{i % few}" if i < 3 * few else e.patient) for i, e in enumerate(examples)]
+    sites = ["small"] * (3 * few) + ["large"] * 60
+    found = in_slices(examples, predictions, {"site": sites}, "accuracy", Assess(draws=200))
+    small = found["matrix"]["site"]["small"]["accuracy"]
+    assert small == {"value": None, "low": None, "high": None, "n": 3 * few, "patients": few}
+    assert found["matrix"]["site"]["large"]["accuracy"]["value"] == 1
+    assert (found["worst"].value, 3 * few >= ENOUGH) == ("large", True)  # not the small one, which is worse

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from residency.errors import ModelError
 from residency.models import chat, transformer
@@ -102,6 +104,31 @@ def test_a_fork_shares_the_weights(tiny: Base) -> None:
     fork = tiny.fork()
     assert fork is not tiny.model
     assert [p.data_ptr() for p in fork.parameters()] == [p.data_ptr() for p in tiny.model.parameters()]
+
+
+class Operations(TorchDispatchMode):
+    """Names of the operations that torch does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.BF16])
+def test_the_last_positions_of_a_row_are_one_product_with_the_output_weights(
+    tiny_folder: Path, precision: Precision
+) -> None:
+    base = load_base(str(tiny_folder), precision=precision, template_name="chatml", device="cpu")
+    head = TransformerModel(base).module.get_output_embeddings()
+    hidden = torch.zeros(1, 9, head.weight.shape[1], dtype=base.model.dtype)
+    with torch.no_grad(), Operations() as done:  # inference mode would show a layer, not what it is made of
+        head(hidden[:, -1:])
+    assert "mm" in done.names
+    assert "bmm" not in done.names  # a product for every row, each with a copy of the weights
 
 
 def test_logits_of_a_bf16_model_are_not_rounded_to_bf16(tiny_folder: Path) -> None:

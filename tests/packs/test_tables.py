@@ -73,3 +73,10 @@ def test_safe_terms_that_are_no_text_are_an_error(tmp_path):
     (tmp_path / "t.txt").write_bytes(b"M\xfcller sign\n")
     with pytest.raises(ProjectError, match="no text in UTF-8"):
         lexicon_for(load_pack(str(tmp_path)))
+
+
+def test_a_name_that_says_that_all_is_normal_affirms_no_finding():
+    pack = load_pack("neurology")
+    normal = [row for row in pack.rows(pack.settings.synonyms) if row["name"].lower().startswith("normo")]
+    assert normal
+    assert all(row["status"] == "absent" or not row["hpo_id"] for row in normal)

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from residency.errors import ProjectError, TrainingError
+from residency.models.base import BaseWeights
 from residency.tune.engine import layout
 from residency.tune.forecast import Room, tightest
-from residency.tune.lora import ChosenBy, Depth, Recipe
+from residency.tune.lora import ChosenBy, Depth, Method, Recipe
 from residency.tune.processes import ALONE, Processes, join
 from residency.tune.render import Sample
 from residency.tune.training import refuse_with_shared_blocks
@@ -110,7 +111,15 @@ def test_the_process_with_the_least_room_decides() -> None:
     assert tightest(rooms[:1], sharing=1) == rooms[0]
 
 
-@pytest.mark.parametrize("recipe", [Recipe(depth=Depth.FAST), Recipe(choose_by=ChosenBy.METRIC)])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(depth=Depth.FAST),
+        Recipe(choose_by=ChosenBy.METRIC),
+        Recipe(base_weights=BaseWeights.INT8),
+        Recipe(method=Method.PISSA),
+    ],
+)
 def test_what_needs_a_whole_base_is_refused_where_blocks_are_shared_out(recipe) -> None:
     with pytest.raises(TrainingError, match="recipe") as caught:
         refuse_with_shared_blocks(recipe)

@@ -12,6 +12,7 @@ from residency.errors import ModelError
 from residency.models.catalogue import catalogue
 from residency.models.embedded import EMBEDDED
 from residency.records import Split
+from residency.tune.engine.loss import nats
 from residency.tune.engine.step import Engine
 from residency.tune.lora import Depth, Recipe, attach, trainable
 from residency.tune.render import render
@@ -93,7 +94,7 @@ def test_what_a_token_leaves_behind_is_as_forecast(tmp_path, tiny, recompute) ->
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss = engine._nats(packed).sum()
+        loss = nats(engine._scores(packed), packed.targets).sum()
     tokens, learned = packed.ids.shape[1], len(packed.rows)
     sizes = sizes_of(str(folder), recipe)
     logits = 4 * learned * sizes.vocabulary

@@ -300,6 +300,8 @@ def evaluate(
     coverage: Annotated[float, typer.Option(min=0.5, max=0.999, help="Stated coverage of label sets.")] = 0.9,
     metric: Annotated[list[str] | None, typer.Option(help="Your own metric.", metavar="FILE.py:FUNCTION")] = None,
     pack: Annotated[str | None, typer.Option(help="Domain pack: reads the facts of texts.")] = None,
+    critical: Annotated[Path | None, typer.Option(help="Table of critical errors.", metavar="TABLE.tsv")] = None,
+    judge: Annotated[Path | None, typer.Option(help="Verdicts of a judge model.", metavar="VERDICTS")] = None,
     draws: Annotated[int, typer.Option(min=200, max=100_000, help="Bootstrap draws.")] = 2_000,
     seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
     adapter: Annotated[
@@ -325,7 +327,8 @@ def evaluate(
     if plan:
         plan_cases(files, assume or [], how, as_json=as_json, output=output)
     else:
-        score_one_file(files, how, own=metric or [], pack=pack, as_json=as_json, output=output)
+        more = {"own": metric or [], "pack": pack, "critical": critical, "judge": judge}
+        score_one_file(files, how, more, as_json=as_json, output=output)
 
 
 @app.command()

@@ -29,16 +29,12 @@ EXAMPLE = "For example: residency evaluate --cases CASES.jsonl --predictions OUT
 Files = tuple[Path | None, Path | None, str | None, Path | None]  # cases, predictions, task, against
 
 
-def score_one_file(
-    files: Files, how: Assess, *, own: Sequence[str], pack: str | None, as_json: bool, output: Path | None
-) -> None:
-    """Prints the assessment; writes it where ``output`` is given."""
+def score_one_file(files: Files, how: Assess, more: Mapping[str, Any], *, as_json: bool, output: Path | None) -> None:
+    """Prints the assessment; writes it where ``output`` is given. ``more``: other fields of ``Scoring``."""
     cases, predictions, task, against = files
     if cases is None or predictions is None or task is None:
         raise ProjectError("evaluate needs --cases, --predictions and --task.", fix=EXAMPLE)
-    asked = Scoring(
-        cases=cases, predictions=predictions, kind=TaskKind(task), against=against, pack=pack, own=own, how=how
-    )
+    asked = Scoring(cases=cases, predictions=predictions, kind=TaskKind(task), against=against, how=how, **more)
     found = score_files(asked)
     write_figures(found, output)
     if as_json:

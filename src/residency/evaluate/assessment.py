@@ -37,11 +37,11 @@ from residency.evaluate.metrics import (
     tallies,
 )
 from residency.evaluate.report.view import plain
-from residency.evaluate.slices import Slices, slice_scores, worst_slice
+from residency.evaluate.slices import Slices, slice_scores, too_few, worst_slice
 from residency.records import Example, Prediction, Score, Split, TaskKind
 
 CURVE = 50  # points of the accuracy-coverage curve that are kept
-CONFIDENCE = ("ece", "brier", "log_loss", "auroc")  # metrics of confidence, beside those of answers
+CONFIDENCE = ("ece", "brier", "log_loss", "auroc", "aurc")  # metrics of confidence, beside those of answers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,10 +112,11 @@ def headline_of(examples: Sequence[Example], predictions: Sequence[Prediction], 
 
 
 def _metrics(examples: Sequence[Example], predictions: Sequence[Prediction], how: Assess) -> dict[str, Any]:
-    return {one.metric: _entry(one) for one in score(examples, predictions, **how.scoring)}
+    return {one.metric: entry(one) for one in score(examples, predictions, **how.scoring)}
 
 
-def _entry(one: Score) -> dict[str, Any]:
+def entry(one: Score) -> dict[str, Any]:
+    """A score as the assessment gives it."""
     metric = metric_of(one.metric)
     return {
         "value": one.value,
@@ -186,7 +187,7 @@ def _confidence(
     found: dict[str, Any] = {"map": honest, "before": reliability(test, asked, seed=how.seed, draws=how.draws)}
     found["after"] = reliability(test, mapped, seed=how.seed, draws=how.draws) if known else None
     judged: Reliability = found["after"] or found["before"]
-    curve = _selective(test, mapped)
+    curve = _selective(test, mapped, how)
     found["selective"] = replace(curve, points=_thinned(curve.points))
     if known:
         found["abstention"] = _abstention(known, of_known, test, mapped, how)
@@ -196,6 +197,7 @@ def _confidence(
         "brier": (judged.brier, "Brier score of confidence"),
         "log_loss": (judged.log_loss, "log loss of confidence"),
         "auroc": (judged.auroc, "area under the ROC curve of confidence"),
+        "aurc": (curve.aurc_interval, "area under the risk-coverage curve"),
     }
     metrics = {
         name: _of_interval(one, title, lower_is_better=name != "auroc")
@@ -205,11 +207,13 @@ def _confidence(
     return found, metrics
 
 
-def _selective(examples: Sequence[Example], predictions: Sequence[Prediction]) -> Selective:
+def _selective(examples: Sequence[Example], predictions: Sequence[Prediction], how: Assess) -> Selective:
     return selective(
         [prediction.confidence if prediction.scored else None for prediction in predictions],
         [is_right(e, p) for e, p in zip(examples, predictions, strict=True)],
         [example.patient for example in examples],
+        seed=how.seed,
+        draws=how.draws,
     )
 
 
@@ -263,12 +267,16 @@ def _label_sets(
 def in_slices(
     examples: Sequence[Example], predictions: Sequence[Prediction], slices: Slices, headline: str | None, how: Assess
 ) -> dict[str, Any]:
-    """Every metric of every slice, as ``matrix[slice][value][metric]``, and the worst slice by the headline."""
+    """Every metric of every slice, as ``matrix[slice][value][metric]``, and the worst slice by the headline.
+
+    Where patients are too few, the sizes stand alone: ``value`` is None.
+    """
     matrix: dict[str, dict[str, dict[str, Any]]] = {}
     for one in slice_scores(examples, predictions, slices, **how.scoring):
-        entry = {name: getattr(one.score, name) for name in ("value", "low", "high", "n")}
-        entry["patients"] = one.score.clusters
-        matrix.setdefault(one.slice, {}).setdefault(one.value, {})[one.score.metric] = entry
+        few = too_few(one.score.clusters)
+        cell = {name: None if few else getattr(one.score, name) for name in ("value", "low", "high")}
+        cell |= {"n": one.score.n, "patients": one.score.clusters}
+        matrix.setdefault(one.slice, {}).setdefault(one.value, {})[one.score.metric] = cell
     worst = None
     if headline is not None:
         draws, seed = how.draws, how.seed

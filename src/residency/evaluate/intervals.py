@@ -4,7 +4,8 @@ In: a ``Tally`` (what every case adds to a metric) and the patient of every case
 Out: an ``Interval``: value, low, high, and how it was made.
 
 Covers: shares of right answers (Wilson; Wilson and Clopper-Pearson with the effective number of cases), means
-(t over patients), everything else that is a function of sums (bootstrap over patients, BCa or percentile).
+(t over patients), everything else that is a function of sums (bootstrap over patients, BCa or percentile), or of the
+cases in some order (bootstrap over patients, percentile).
 Does not cover: comparing two systems (compare.py), hierarchies deeper than case and patient.
 
 Where no interval can be given (one patient; no variation between patients in a metric without a largest value) ``low``
@@ -251,6 +252,36 @@ def bootstrap_interval(
     return Interval(value, min(low, value), max(high, value), n, count, f"bootstrap, {kind}, clustered", note=note)
 
 
+def cases_interval(
+    measure: Callable[[NDArray[np.intp]], float],
+    clusters: Sequence[str],
+    *,
+    seed: int,
+    level: float = LEVEL,
+    draws: int = DRAWS,
+) -> Interval:
+    """Interval of any function of cases, given by their positions, for which sums are not enough; from 0 to 1.
+
+    Percentiles over resamples of whole patients, widened as in ``bootstrap_interval``.
+    """
+    codes, count = cluster_codes(clusters)
+    places = np.arange(len(codes))
+    value = measure(places)
+    if count == 1:
+        return Interval(value, None, None, len(codes), 1, "none", note=_one_patient(len(codes)))
+    rng = np.random.default_rng(seed)
+    drawn = np.array(
+        [measure(np.repeat(places, np.bincount(rng.integers(count, size=count), minlength=count)[codes]))
+         for _ in range(draws)]
+    )  # fmt: skip
+    if np.ptp(drawn) <= ROUNDING * max(1.0, abs(value)):
+        return _no_variation(value, len(codes), count, level, 1.0)
+    low, high = _quantiles(drawn, _widened(count, level))
+    return Interval(
+        value, min(low, value), max(high, value), len(codes), count, f"bootstrap, {Bootstrap.PERCENTILE}, clustered"
+    )
+
+
 def clustered_variance(scores: Array, codes: NDArray[np.intp], count: int) -> float:
     """Variance of a mean over cases when cases of one patient go together; ``count``: patients, at least 2.
 
@@ -306,11 +337,9 @@ def resample(sums: Array, statistic: Statistic, *, seed: int, draws: int = DRAWS
 def _bootstrap_limits(
     drawn: Array, value: float, sums: Array, statistic: Statistic, kind: Bootstrap, level: float
 ) -> tuple[float, float]:
-    from scipy.special import ndtr, ndtri
+    from scipy.special import ndtri
 
-    count = len(sums)
-    width = student(level, count - 1) * np.sqrt(count / (count - 1))
-    edges = np.array([-width, width])
+    edges = _widened(len(sums), level)
     if kind is Bootstrap.BCA:
         tied = np.abs(drawn - value) <= ROUNDING * max(1.0, abs(value))
         below = float(np.mean((drawn < value) & ~tied) + np.mean(tied) / 2)
@@ -319,6 +348,18 @@ def _bootstrap_limits(
         # Out of reach of the correction (value outside all draws, or too bent): the plain percentiles remain.
         if np.isfinite(shift) and (bent > 0).all():
             edges = shift + (shift + edges) / bent
+    return _quantiles(drawn, edges)
+
+
+def _widened(count: int, level: float) -> Array:
+    """The normal quantiles of the level's ends, widened as few patients ask."""
+    width = student(level, count - 1) * np.sqrt(count / (count - 1))
+    return np.array([-width, width])
+
+
+def _quantiles(drawn: Array, edges: Array) -> tuple[float, float]:
+    from scipy.special import ndtr
+
     low, high = np.quantile(drawn, ndtr(edges))
     return float(low), float(high)
 

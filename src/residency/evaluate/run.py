@@ -48,6 +48,9 @@ class EvaluateSettings(Settings):
     )
     draws: int = Field(default=2_000, ge=200, le=100_000, description="bootstrap draws, count")
     margin: float = Field(default=0.02, ge=0, le=1, description="loss that would not matter, in the metric's unit")
+    slices: tuple[str, ...] = Field(
+        default=(), description="columns of the label file that divide the held-out cases, e.g. site, sex, age"
+    )
     critical: str | None = Field(
         default=None, description="table of critical errors, a path below the project folder; the pack's if left out"
     )

@@ -10,7 +10,7 @@ cover: tasks in a field without a terminology; these have no claims to check, an
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from residency.evaluate.claims.claim import Checked
@@ -34,7 +34,7 @@ def safety(
     *,
     means: Means | None,
     table: CriticalTable | None,
-    labels: Sequence[str],
+    labels: Collection[str],
     draws: int,
     seed: int,
 ) -> tuple[list[Score], dict[str, Any]]:
@@ -117,7 +117,7 @@ def _excerpt(text: str, place: tuple[int, int]) -> str:
     return " ".join(text[max(0, place[0] - AROUND) : place[1] + AROUND].split())
 
 
-def _critical(cases: Sequence[CriticalCase], table: CriticalTable, labels: Sequence[str]) -> dict[str, Any]:
+def _critical(cases: Sequence[CriticalCase], table: CriticalTable, labels: Collection[str]) -> dict[str, Any]:
     errors = [error for case in cases for error in case.errors]
     by_row = Counter((error.kind.value, error.row.what, error.row.than, error.row.why) for error in errors)
     severity = {(e.kind.value, e.row.what, e.row.than, e.row.why): e.severity for e in errors}

@@ -3,8 +3,10 @@
 In: examples, predictions, and for each slice (genre, site, sex, ...) the value of every case. Out: a ``SliceScore`` for
 every metric on every value of every slice; the ``WorstSlice``.
 
-Covers: slices that a team names; slices that are there anyway (length of the text, frequency of the label). The worst
-slice's interval is widened for having been picked out of several (Bonferroni): of equal slices one is always worst.
+Covers: slices that a team names, numbers such as an age in bins; slices that are there anyway (length of the text,
+frequency of the label). The worst slice's interval is widened for having been picked out of several (Bonferroni): of
+equal slices one is always worst. A slice of very few patients is a statement about persons, and says nothing about the
+system: ``too_few`` says so, and only its size is shown.
 Does not cover: slices of two properties at once; name them as a property of their own.
 """
 
@@ -14,6 +16,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,6 +27,10 @@ from residency.records import Example, Prediction, Score, TaskKind
 
 NOT_GIVEN = "(not given)"  # the value of a case that names none
 ENOUGH = 10  # cases; fewer do not make a worst slice
+FEWEST_PATIENTS = 5  # of a slice whose scores are shown; chosen by us, as statistics offices suppress small cells
+FEW_NUMBERS = 6  # distinct numbers that are values of their own; more are put into bins
+BINS = 3
+HIGH_AGE = 90  # ages above 89 are one category (45 CFR 164.514(b)(2)(i)(C))
 VALUES = 30  # of a slice, the most frequent ones; more are no slices but a measurement
 LENGTHS = ("short", "middle", "long")  # thirds of the cases by words of the text
 RARE, COMMON = 5, 20  # cases of a label: up to, more than
@@ -67,6 +74,44 @@ def slice_scores(
     ]
 
 
+def too_few(clusters: int) -> bool:
+    """Whether a slice of so many patients shows its size only."""
+    return clusters < FEWEST_PATIENTS
+
+
+def in_bins(values: Sequence[str]) -> list[str]:
+    """Numbers with many values as bins with about equally many cases, anything else as it is; "" is not given.
+
+    The outer bins are open, so that the least and the greatest number (an age above 89) are not told.
+    """
+    given = [value.strip() for value in values]
+    numbers = [_number(value) for value in given]
+    known = np.array([number for number in numbers if number is not None])
+    if len(known) < sum(map(bool, given)) or len(np.unique(known)) <= FEW_NUMBERS:
+        return [value or NOT_GIVEN for value in given]
+    edges = np.unique(np.quantile(known, [step / BINS for step in range(1, BINS)], method="higher"))
+    names = [f"below {edges[0]:g}"]
+    names += [f"{low:g} to below {high:g}" for low, high in pairwise(edges)] + [f"{edges[-1]:g} and above"]
+    return [
+        NOT_GIVEN if number is None else names[int(np.searchsorted(edges, number, side="right"))] for number in numbers
+    ]
+
+
+def without_high_age(cell: str) -> str:
+    """A number above that from which an age identifies a person is cut to it. Other numbers are cut as well: what only
+    divides cases loses little by it, and no one has to say which columns are ages."""
+    number = _number(cell)
+    return f"{HIGH_AGE}" if number is not None and number > HIGH_AGE else cell
+
+
+def _number(cell: str) -> float | None:
+    try:
+        number = float(cell)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
 def worst_slice(
     examples: Sequence[Example],
     predictions: Sequence[Prediction],
@@ -77,15 +122,19 @@ def worst_slice(
     seed: int,
     **how: Any,
 ) -> WorstSlice | None:
-    """The value of a slice where the metric is worst, among those with ``ENOUGH`` cases; None without any.
+    """The value of a slice where the metric is worst, among those with ``ENOUGH`` cases of enough patients.
+
+    None where there is none.
 
     ``how``: as for ``metrics.tallies``.
     """
     found = []
     for name, value, cases, answers in _parts(examples, predictions, slices):
         tally = tallies(cases, answers, **how).get(metric)
-        if len(cases) >= ENOUGH and len(cases) < len(examples) and tally is not None and math.isfinite(tally.value):
-            found.append((tally.value, name, value, tally, [case.patient for case in cases]))
+        patients = [case.patient for case in cases]
+        enough = ENOUGH <= len(cases) < len(examples) and not too_few(len(set(patients)))
+        if enough and tally is not None and math.isfinite(tally.value):
+            found.append((tally.value, name, value, tally, patients))
     if not found:
         return None
     pick = max if metric_of(metric).lower_is_better else min

@@ -1,11 +1,14 @@
-"""The output layer with fp32 logits.
+"""The output layer with fp32 logits, at no more cost than the positions that are asked for.
 
 In: a causal language model whose output layer is a plain linear layer. Out: the same model, its logits in fp32.
 
-Covers: bf16 models on CPU and GPU; fp32 models are left alone. Does not cover: an output layer that an adapter
-has changed; it is left alone too.
+Covers: bf16 and fp32 models on CPU and GPU. Does not cover: an output layer that an adapter has changed; it is
+left alone.
 
 Products of two bf16 numbers are exact in fp32, so all that is changed is the rounding of their sum.
+
+Positions are handed to the product as one matrix. The last positions of several rows do not lie together in memory,
+and for such a tensor torch copies the whole weight once for every row.
 """
 
 from __future__ import annotations
@@ -15,6 +18,21 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+
+
+class FlatHead(torch.nn.Module):
+    """Linear layer over fp32 numbers."""
+
+    weight: torch.Tensor  # (V, H)
+
+    def __init__(self, linear: torch.nn.Linear) -> None:
+        super().__init__()
+        self.register_buffer("weight", linear.weight.detach(), persistent=False)
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """(B, T, H) -> (B, T, V)."""
+        flat = torch.nn.functional.linear(hidden.flatten(0, -2), self.weight)
+        return flat.view(*hidden.shape[:-1], -1)
 
 
 class WideHead(torch.nn.Module):
@@ -30,18 +48,23 @@ class WideHead(torch.nn.Module):
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """(B, T, H) bf16 -> (B, T, V) fp32."""
+        rows = hidden.flatten(0, -2)
         if hidden.device.type == "cpu":
             with _bf16_products():
-                return torch.nn.functional.linear(hidden.float(), self.weight)
-        flat = torch.mm(hidden.flatten(0, -2), self.weight.T, out_dtype=torch.float32)
+                flat = torch.nn.functional.linear(rows.float(), self.weight)
+        else:
+            flat = torch.mm(rows, self.weight.T, out_dtype=torch.float32)
         return flat.view(*hidden.shape[:-1], -1)
 
 
 def widen_head(model: Any) -> Any:
-    """``model`` with a ``WideHead`` where it computes in bf16. Changes the module tree, so hand in a fork."""
+    """``model`` with a ``WideHead`` where it computes in bf16, else a ``FlatHead``.
+
+    Changes the module tree, so hand in a fork.
+    """
     head = model.get_output_embeddings()
-    if type(head) is torch.nn.Linear and head.bias is None and head.weight.dtype is torch.bfloat16:
-        model.set_output_embeddings(WideHead(head))
+    if type(head) is torch.nn.Linear and head.bias is None:
+        model.set_output_embeddings(WideHead(head) if head.weight.dtype is torch.bfloat16 else FlatHead(head))
     return model
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from residency.errors import EvaluationError
-from residency.evaluate.claims.judge import LEAST_JUDGED, Share, corrected_rate
+from residency.evaluate.claims.judge import LEAST_JUDGED, JudgedOutput, Share, corrected_rate, rate_of_verdicts
 from residency.evaluate.claims.means import Means
 from residency.evaluate.claims.omission import Fact, facts_in, omitted
 from residency.evaluate.claims.rates import audits, claim_scores, read_sources
@@ -87,3 +87,14 @@ def test_the_corrected_interval_covers(truth: float, se: float, sp: float) -> No
         rate = corrected_rate(flagged, sensitivity=judged[0], specificity=judged[1])
         covered += rate.low <= truth <= rate.high
     assert covered / draws >= 0.93
+
+
+def test_verdicts_on_outputs_of_the_same_patients_tell_less() -> None:
+    rng = np.random.default_rng(2)
+    wrong = rng.random(120) < 0.3
+    flagged = np.where(rng.random(120) < 0.9, wrong, ~wrong)
+    alone = [JudgedOutput(f"p{i}", bool(f), bool(w)) for i, (f, w) in enumerate(zip(flagged, wrong, strict=True))]
+    again = [one for one in alone for _ in range(4)]
+    one, four = rate_of_verdicts(alone), rate_of_verdicts(again)
+    assert four.value == pytest.approx(one.value)
+    assert four.high - four.low == pytest.approx(one.high - one.low, rel=0.05)

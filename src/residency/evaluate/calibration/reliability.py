@@ -12,6 +12,7 @@ cases a perfectly honest model has an ECE well above zero.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -135,7 +136,7 @@ def judge_confidence(
         brier=mean_interval(np.square(sure - right), clusters, ceiling=1.0),
         skill=1 - float(np.square(sure - right).mean()) / uncertainty if uncertainty > 0 else None,
         murphy=_murphy(sure, right, places, count),
-        log_loss=mean_interval(-np.log(likely), clusters),
+        log_loss=mean_interval(-np.log(likely), clusters, ceiling=-math.log(FLOOR)),
         in_the_large=in_the_large(logit(sure), right, clusters),
         slope=calibration_slope(logit(sure), right, clusters),
         auroc=auroc(sure, right, clusters),

@@ -18,7 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from residency.evaluate.calibration.event import checked
-from residency.evaluate.intervals import Array, Interval, cluster_codes, effective_n, share_interval
+from residency.evaluate.intervals import (
+    DRAWS,
+    Array,
+    Interval,
+    cases_interval,
+    cluster_codes,
+    effective_n,
+    share_interval,
+)
 
 RISK = 0.05  # largest share of wrong answers above the threshold, unless a team says otherwise
 DOUBT = 0.05  # chance that the promise fails, over calibration sets
@@ -44,6 +52,7 @@ class Selective:
     excess_aurc: float  # above that of a perfect order of the same answers
     augrc: float  # area under the generalized curve: the mean risk of an unnoticed mistake (Traub et al. 2024)
     accuracy: float  # at full coverage
+    aurc_interval: Interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,14 @@ class Abstention:
         return self.threshold is not None and confidence is not None and confidence >= self.threshold
 
 
-def selective(confidence: Sequence[float | None], correct: Sequence[bool], clusters: Sequence[str]) -> Selective:
+def selective(
+    confidence: Sequence[float | None],
+    correct: Sequence[bool],
+    clusters: Sequence[str],
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> Selective:
     """Accuracy against coverage when the least certain answers are left to a person.
 
     One point for each distinct confidence. Cases of equal confidence are answered together and share their errors, so
@@ -80,10 +96,17 @@ def selective(confidence: Sequence[float | None], correct: Sequence[bool], clust
         answered = sure >= threshold
         accuracy = share_interval(right[answered], names[answered].tolist())
         points.append(CoveragePoint(float(threshold), float(answered.mean()), accuracy))
-    area, wrong = aurc(sure, right), float(1 - right.mean())
+    area = cases_interval(lambda cases: aurc(sure[cases], right[cases]), clusters, seed=seed, draws=draws)
+    wrong = float(1 - right.mean())
     perfect = wrong + (1 - wrong) * math.log(1 - wrong) if wrong < 1 else 1.0
-    excess, general = area - perfect, augrc(sure, right)
-    return Selective(tuple(points), aurc=area, excess_aurc=excess, augrc=general, accuracy=float(right.mean()))
+    return Selective(
+        tuple(points),
+        aurc=area.value,
+        excess_aurc=area.value - perfect,
+        augrc=augrc(sure, right),
+        accuracy=float(right.mean()),
+        aurc_interval=area,
+    )
 
 
 def aurc(confidence: Sequence[float] | Array, correct: Sequence[float] | Array) -> float:

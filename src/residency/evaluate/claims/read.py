@@ -67,13 +67,18 @@ def claims_of(text: str, means: Means) -> list[Claim]:
 
 
 def claims_of_findings(findings: Iterable[Mapping[str, Any]] | None) -> list[Claim]:
-    """The claims of an output that is a list of findings. A name outside the terminology is a claim in words."""
+    """The claims of an output that is a list of findings.
+
+    A name outside the terminology is a claim in words, and so is a status that there is none of.
+    """
     claims: list[Claim] = []
     for finding in findings or ():
-        if finding.get("concept"):
-            claims.append(FindingClaim(finding["label"], finding["concept"], Status(finding["status"])))
+        label, known = finding["label"], finding["status"] in set(Status)
+        if finding.get("concept") and known:
+            claims.append(FindingClaim(label, finding["concept"], Status(finding["status"])))
         else:
-            claims.append(WordingClaim(finding["label"], words_of(finding["label"]), (0, 0)))
+            said = label if known else f"{finding['status']} {label}"
+            claims.append(WordingClaim(said, words_of(said), (0, 0)))
     return claims
 
 

@@ -98,12 +98,17 @@ def load_table(pack: Pack, file: Path | None = None) -> CriticalTable | None:
     """The project's table, or else the pack's; None where neither has one."""
     terminology = load_terminology(pack) if pack.settings.terminology else None
     if file is not None:
-        return read_table(_rows_of(file), terminology, place=str(file))
+        return read_table_file(file, terminology)
     if pack.settings.critical is None:
         return None
     return read_table(
         pack.rows(pack.settings.critical), terminology, place=f"pack {pack.name}: {pack.settings.critical}"
     )
+
+
+def read_table_file(file: Path, terminology: Terminology | None) -> CriticalTable:
+    """The table of a file; without a terminology, concepts are taken as they are written."""
+    return read_table(_rows_of(file), terminology, place=str(file))
 
 
 def read_table(rows: Iterable[Mapping[str, str]], terminology: Terminology | None, *, place: str) -> CriticalTable:
@@ -134,7 +139,7 @@ def unknown_labels(table: CriticalTable, labels: Collection[str]) -> tuple[str, 
 
 def _rows_of(file: Path) -> Iterable[dict[str, str]]:
     if not file.is_file():
-        raise ProjectError(f"{file}: the table of critical errors is not there.", fix="Correct evaluate.critical.")
+        raise ProjectError(f"{file}: the table of critical errors is not there.", fix="Correct its path.")
     try:
         lines = [line for line in file.read_text(encoding="utf-8-sig").splitlines() if not line.startswith("#")]
     except UnicodeDecodeError:

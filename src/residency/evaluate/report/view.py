@@ -19,6 +19,7 @@ from markupsafe import Markup
 from residency.evaluate import charts
 from residency.evaluate.metrics import metric_of
 from residency.evaluate.report import words
+from residency.evaluate.slices import too_few
 from residency.records import Status
 
 WIDE, NARROW = 728, 328  # px: the text column of the page, and of a phone 360 px wide
@@ -302,6 +303,7 @@ def _slices(found: Plain | None, headline: str | None) -> dict[str, Any] | None:
         for value, scores in values.items():
             size: Plain = next(iter(scores.values()), {})
             row = {"slice": name, "value": value, "n": size.get("n"), "patients": size.get("patients")}
+            row["too_few"] = size.get("patients") is not None and too_few(size["patients"])
             rows.append({**row, "scores": [scores.get(metric) for metric in names]})
     return {"metrics": [metric_of(name) for name in names], "rows": rows, "worst": _worst((found or {}).get("worst"))}
 
