@@ -3,8 +3,8 @@
 In: the file .residency/studio.sqlite of a project, or the URL of another database. Out: connections and transactions.
 
 Covers: every table of the review studio, in one place; migrations; the anchor of the audit log, moved after every
-transaction that wrote into it. Does not cover: what the tables mean (people.py, doors.py, approvals.py, audit.py, and
-the queues of work); text: no table holds any of a document.
+transaction that wrote into it. Does not cover: what the tables mean (people.py, sessions.py, attempts.py,
+approvals.py, break_glass.py, audit.py, and the queues of work); text: no table holds any of a document.
 
 SQLAlchemy Core and no SQL of one database only. Points in time are seconds since 1970, UTC; a duration is seconds.
 A person is named by the name that they sign in with, which is never given to another person.
@@ -36,6 +36,7 @@ from residency.store.anchor import Anchor, Head
 from residency.store.database import Database, Migration
 
 NAME = 64  # characters of the name that a person signs in with
+SHOWN = 128  # characters of the name that others read
 HASH = 64  # hexadecimal digits of a SHA-256
 
 TABLES = MetaData()
@@ -46,7 +47,7 @@ PEOPLE = Table(
     "people",
     TABLES,
     Column("name", String(NAME), primary_key=True),
-    Column("shown", String(128), nullable=False),  # as others read it
+    Column("shown", String(SHOWN), nullable=False),  # as others read it
     Column("password", String(256)),  # argon2id, encoded; null: signs in through the company's proxy only
     Column("made", Double, nullable=False),
     Column("disabled", Double),  # since when; null: may sign in
@@ -114,7 +115,7 @@ AUDIT = Table(
     "audit",
     TABLES,
     Column("number", Integer, primary_key=True, autoincrement=False),  # 1, 2, 3, ... without a gap
-    Column("when", Double, nullable=False),
+    Column("when", String(32), nullable=False),  # ISO 8601, UTC: hashed as it stands
     Column("who", String(NAME), nullable=False),
     Column("what", String(32), nullable=False),
     Column("subject", String(128), nullable=False),
