@@ -32,8 +32,8 @@ def krippendorff_alpha(
 ) -> float | None:
     """Krippendorff's alpha (Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability").
 
-    ``units`` holds the answers to each thing, whoever gave them; those with fewer than two say nothing. ``order`` is the
-    scale of ordinal answers, lowest first. None where no unit has two answers, or all answers are the same.
+    ``units`` holds the answers to each thing, whoever gave them; those with fewer than two say nothing. ``order`` is
+    the scale of ordinal answers, lowest first. None where no unit has two answers, or all answers are the same.
     """
     coincidences: Counter[tuple[Answer, Answer]] = Counter()
     pairs: dict[tuple[Answer, Answer], float] = {}
