@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import multiprocessing
 import os
 import random
@@ -449,3 +450,15 @@ def test_a_crowd_of_processes_loses_nothing_and_never_shares_a_slot(studio):
 @pytest.mark.slow
 def test_twenty_five_people_at_once(studio):
     check_crowd(Queues(studio), people=25, seconds=10)
+
+
+@pytest.mark.slow
+def test_a_full_studio_gives_and_takes_an_item_within_ten_milliseconds(tmp_path):
+    """50,000 documents and 200,000 answers; the disk's own time is left out, because it is the machine's."""
+    spec = importlib.util.spec_from_file_location("bench_studio", Path(__file__).parents[2] / "bench" / "studio.py")
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    studio = bench.without_the_disk(Studio.at(tmp_path / "studio.sqlite"))
+    queues = bench.fill(studio, documents=50_000, answers=190_000, people=25)
+    spent = bench.measure(queues, people=25, rounds=500)
+    assert {name: bench.percentile(values, 0.5) < 10 for name, values in spent.items()} == dict.fromkeys(spent, True)

@@ -205,6 +205,7 @@ ANSWERS = Table(  # appended; the last version of a slot holds
     Column("seconds", Double, nullable=False),  # that the person took
     Column("content", Text, nullable=False),  # JSON; null where the answer was taken back
     UniqueConstraint("slot", "version"),
+    Index("answers_of_person", "who", "number"),
 )
 
 OUTBOX = Table(  # answers that the ledger does not have yet
