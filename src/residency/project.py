@@ -39,9 +39,11 @@ from residency.evaluate.run import EvaluateSettings
 from residency.packs import Pack, load_pack
 from residency.records import TaskKind
 from residency.settings import Settings, explain, read_yaml
+from residency.store.anchor import Anchor, anchor_path
 from residency.store.identity import own_identity
 from residency.store.keys import LocalWrapper, key_fingerprint, key_rotation, project_key
 from residency.store.runs import Workspace
+from residency.store.studio import Studio
 from residency.store.vault import Vault, lost_vault
 from residency.tasks import TaskSettings
 from residency.tune.lora import Recipe
@@ -50,6 +52,7 @@ from residency.tune.trackers import Tracker
 PROJECT_FILE = "residency.yaml"
 IDENTITY_FILE = Path(".residency") / "project.json"
 VAULT_FOLDER = Path(".residency") / "vault"
+STUDIO_FILE = Path(".residency") / "studio.sqlite"
 
 CurationStep = Annotated[Deidentify | Cleanse | Deduplicate | ExtractFindings, Field(discriminator="step")]
 """Every curation step there is: the parser, the schema and the error message of ``curate`` in a project file."""
@@ -195,6 +198,12 @@ class Project:
             if known.key is None:
                 known.write(file, key=key_fingerprint(key))
         return key
+
+    @cached_property
+    def studio(self) -> Studio:
+        """People, audit log and queues of work; made on first use."""
+        with own_identity(self.root, self.root / IDENTITY_FILE) as known:
+            return Studio.beside(self.root / STUDIO_FILE, Anchor(anchor_path(known.id)))
 
     def task(self, name: str) -> TaskSettings:
         return next(task for task in self.settings.tasks if task.name == name)

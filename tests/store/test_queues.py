@@ -22,7 +22,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from residency.errors import ProjectError
-from residency.store.queues import COPY_AFTER, LEASE_SECONDS, Item, Queues, Role, StaleAnswer, Suggestion
+from residency.store.queues import COPY_AFTER, LEASE_SECONDS, Item, Queues, Duty, StaleAnswer, Suggestion
 from residency.store.studio import ANSWERS, LEASES, SLOTS, Studio
 
 QUEUE = "annotate/diagnose"
@@ -243,12 +243,12 @@ def test_a_third_person_adjudicates_where_two_differ(queues):
     for who, labels in (("ann", "AA"), ("ben", "AB")):
         for label in labels:
             queues.answer(queues.next(QUEUE, who).token, who, label, saw=0, differ=differ)
-    assert queues.next(QUEUE, "ann", role=Role.ADJUDICATE) is None
-    third = queues.next(QUEUE, "cyd", role=Role.ADJUDICATE)
+    assert queues.next(QUEUE, "ann", duty=Duty.ADJUDICATE) is None
+    third = queues.next(QUEUE, "cyd", duty=Duty.ADJUDICATE)
     assert third.item.id == "i-1"
     assert [a.content for a in queues.of_item("i-1")] == ["A", "B"]
     queues.answer(third.token, "cyd", "B", saw=0, differ=differ)
-    assert [a.content for a in queues.answers(QUEUE, role=Role.ADJUDICATE)] == ["B"]
+    assert [a.content for a in queues.answers(QUEUE, duty=Duty.ADJUDICATE)] == ["B"]
 
 
 def test_adjudication_is_dropped_where_the_readers_agree_after_all_and_comes_back(queues):
@@ -257,9 +257,9 @@ def test_adjudication_is_dropped_where_the_readers_agree_after_all_and_comes_bac
         token = queues.next(QUEUE, who).token
         queues.answer(token, who, label, saw=0, differ=differ)
     queues.answer(token, "ben", "A", saw=1, differ=differ)
-    assert queues.next(QUEUE, "cyd", role=Role.ADJUDICATE) is None
+    assert queues.next(QUEUE, "cyd", duty=Duty.ADJUDICATE) is None
     queues.undo(token, "ben", saw=2, differ=differ)
-    assert queues.next(QUEUE, "cyd", role=Role.ADJUDICATE) is not None
+    assert queues.next(QUEUE, "cyd", duty=Duty.ADJUDICATE) is not None
 
 
 def test_a_hidden_duplicate_comes_later_to_whoever_read_the_original(queues):

@@ -48,7 +48,7 @@ ADJUDICATOR = -1  # the place of the third reader
 ROWS_AT_ONCE = 2_000
 
 
-class Role(StrEnum):
+class Duty(StrEnum):
     """What a slot asks of a person."""
 
     READ = "read"  # independent of every other reader
@@ -93,7 +93,7 @@ class Lease:
 
     token: str
     item: Item
-    role: Role
+    duty: Duty
     until: float  # seconds since 1970, UTC
     version: int  # of this person's last answer; 0 before the first
     content: Any = None  # of that answer
@@ -106,7 +106,7 @@ class Answer:
     number: int
     token: str
     item: Item
-    role: Role
+    duty: Duty
     version: int
     who: str
     when: float
@@ -201,19 +201,19 @@ class Queues:
 
     # --- leases -----------------------------------------------------------------------------------------------
 
-    def next(self, queue: str, who: str, *, role: Role = Role.READ) -> Lease | None:
+    def next(self, queue: str, who: str, *, duty: Duty = Duty.READ) -> Lease | None:
         """The item that this person holds, or the next one that nobody holds; None where nothing is left for them.
 
-        Never an item that they have read, in whatever role, nor one that they passed.
+        Never an item that they have read, in whatever duty, nor one that they passed.
         """
         for _ in range(TRIES):
             try:
                 with self.studio.writing() as connection:
                     self._end_leases(connection)
-                    held = self._held(connection, queue, who, role)
+                    held = self._held(connection, queue, who, duty)
                     if held is not None:
                         return self._renewed(connection, held)
-                    slot = self._find(connection, queue, who, role)
+                    slot = self._find(connection, queue, who, duty)
                     if slot is None:
                         return None
                     token = self._take(connection, slot, who)
@@ -257,8 +257,8 @@ class Queues:
             connection.execute(ended.where(SLOTS.c.due.is_(None)).values(**_FREED))
             connection.execute(ended.where(SLOTS.c.due.is_not(None)).values(**_RESERVED))
 
-    def _held(self, connection: Connection, queue: str, who: str, role: Role) -> Row | None:
-        mine = and_(SLOTS.c.queue == queue, SLOTS.c.who == who, SLOTS.c.state == State.LEASED, SLOTS.c.role == role)
+    def _held(self, connection: Connection, queue: str, who: str, duty: Duty) -> Row | None:
+        mine = and_(SLOTS.c.queue == queue, SLOTS.c.who == who, SLOTS.c.state == State.LEASED, SLOTS.c.duty == duty)
         query = select(SLOTS).where(mine).order_by(SLOTS.c.number).limit(1)
         return connection.execute(query).first()
 
@@ -266,13 +266,13 @@ class Queues:
         connection.execute(self._while_leased(slot).values(until=self._ends()))
         return self._lease(connection, slot.token, slot.who)
 
-    def _find(self, connection: Connection, queue: str, who: str, role: Role) -> Row | None:
+    def _find(self, connection: Connection, queue: str, who: str, duty: Duty) -> Row | None:
         """The slot that comes next for a person.
 
         Items that somebody else has read come first, so that pairs are finished; only the first few are looked through,
         because the rest may all be this person's own. Then fresh ones; then every half-read one.
         """
-        open_here = and_(SLOTS.c.queue == queue, SLOTS.c.role == role, SLOTS.c.state == State.OPEN)
+        open_here = and_(SLOTS.c.queue == queue, SLOTS.c.duty == duty, SLOTS.c.state == State.OPEN)
         waiting = select(SLOTS).where(open_here).order_by(SLOTS.c.turn, SLOTS.c.number)
         begun, fresh = waiting.where(SLOTS.c.begun.is_(True)), waiting.where(SLOTS.c.begun.is_(False))
         few = begun.with_only_columns(SLOTS.c.number).limit(LOOKED_AHEAD).subquery()
@@ -283,7 +283,7 @@ class Queues:
             fresh.where(unread),
             begun.where(unread),
         ]
-        if role is Role.READ:  # hidden duplicates whose time has come; the others where nothing else is left
+        if duty is Duty.READ:  # hidden duplicates whose time has come; the others where nothing else is left
             ways = [reserved.where(SLOTS.c.due <= self._answered_if_reserved(connection, queue, who)), *ways, reserved]
         for way in ways:
             # Elsewhere than on SQLite others are at work too: what they are just taking is not waited for.
@@ -341,7 +341,7 @@ class Queues:
 
     def _lease(self, connection: Connection, token: str, who: str) -> Lease:
         query = (
-            select(SLOTS.c.role, SLOTS.c.until, SLOTS.c.version, SLOTS.c.who, ANSWERS.c.content, *_ITEM)
+            select(SLOTS.c.duty, SLOTS.c.until, SLOTS.c.version, SLOTS.c.who, ANSWERS.c.content, *_ITEM)
             .join(LEASES, LEASES.c.slot == SLOTS.c.number)
             .join(ITEMS, ITEMS.c.number == SLOTS.c.item)
             .outerjoin(ANSWERS, and_(ANSWERS.c.slot == SLOTS.c.number, ANSWERS.c.version == SLOTS.c.version))
@@ -354,7 +354,7 @@ class Queues:
         return Lease(
             token=token,
             item=_item(row),
-            role=Role(row.role),
+            duty=Duty(row.duty),
             until=(row.until or 0.0) if mine else 0.0,
             version=row.version if mine else 0,
             content=json.loads(row.content) if mine and row.content else None,
@@ -435,18 +435,18 @@ class Queues:
             rows = connection.execute(query.order_by(ANSWERS.c.version)).all()
         return [_answer(row) for row in rows]
 
-    def answers(self, queue: str, *, role: Role | None = None) -> Iterator[Answer]:
+    def answers(self, queue: str, *, duty: Duty | None = None) -> Iterator[Answer]:
         """The answers that hold now, in the order in which they were first looked at; those taken back left out."""
         query = _answers(current=True).where(SLOTS.c.queue == queue, SLOTS.c.state == State.ANSWERED)
-        if role is not None:
-            query = query.where(SLOTS.c.role == role)
+        if duty is not None:
+            query = query.where(SLOTS.c.duty == duty)
         with self.studio.reading() as connection:
             for row in connection.execute(query.order_by(SLOTS.c.number)):
                 yield _answer(row)
 
-    def of_item(self, item: str, *, role: Role = Role.READ) -> list[Answer]:
+    def of_item(self, item: str, *, duty: Duty = Duty.READ) -> list[Answer]:
         """What holds now of one item, by place: the first reader's first."""
-        query = _answers(current=True).where(ITEMS.c.id == item, SLOTS.c.state == State.ANSWERED, SLOTS.c.role == role)
+        query = _answers(current=True).where(ITEMS.c.id == item, SLOTS.c.state == State.ANSWERED, SLOTS.c.duty == duty)
         with self.studio.reading() as connection:
             return [_answer(row) for row in connection.execute(query.order_by(SLOTS.c.place))]
 
@@ -465,11 +465,11 @@ class Queues:
             for row in connection.execute(select(*_ITEM).where(ITEMS.c.queue == queue).order_by(ITEMS.c.number)):
                 yield _item(row)
 
-    def progress(self, queue: str, *, role: Role = Role.READ) -> Progress:
+    def progress(self, queue: str, *, duty: Duty = Duty.READ) -> Progress:
         """How far a queue is; hidden duplicates are not counted until somebody has them."""
         query = (
             select(SLOTS.c.state, func.count())
-            .where(SLOTS.c.queue == queue, SLOTS.c.role == role)
+            .where(SLOTS.c.queue == queue, SLOTS.c.duty == duty)
             .group_by(SLOTS.c.state)
         )
         with self.studio.reading() as connection:
@@ -495,7 +495,7 @@ class Queues:
         if slot.who == who or self._take_back(connection, slot, token, who):
             return slot, saw
         mine = select(SLOTS).where(SLOTS.c.item == slot.item, SLOTS.c.who == who)
-        if connection.execute(mine).first() is not None or slot.role == Role.ADJUDICATE or slot.due is not None:
+        if connection.execute(mine).first() is not None or slot.duty == Duty.ADJUDICATE or slot.due is not None:
             raise _taken()
         own = secrets.token_hex(16)
         place = select(func.max(SLOTS.c.place) + 1).where(SLOTS.c.item == slot.item)
@@ -534,7 +534,7 @@ class Queues:
         answer = _answer(connection.execute(kept).one())
         if tell:
             connection.execute(OUTBOX.insert().values(answer=answer.number))
-        if slot.role == Role.READ:
+        if slot.duty == Duty.READ:
             self._follow_up(connection, slot, answer, first=saw == 0)
             if differ is not None:
                 self._settle(connection, slot, answer.item, differ)
@@ -562,7 +562,7 @@ class Queues:
         query = (
             select(SLOTS.c.state, ANSWERS.c.content)
             .outerjoin(ANSWERS, and_(ANSWERS.c.slot == SLOTS.c.number, ANSWERS.c.version == SLOTS.c.version))
-            .where(SLOTS.c.item == slot.item, SLOTS.c.role == Role.READ)
+            .where(SLOTS.c.item == slot.item, SLOTS.c.duty == Duty.READ)
             .order_by(SLOTS.c.place)
         )
         rows = connection.execute(query).all()
@@ -571,7 +571,7 @@ class Queues:
         third = and_(SLOTS.c.item == slot.item, SLOTS.c.place == ADJUDICATOR)
         there = connection.execute(select(SLOTS.c.state).where(third)).scalar()
         if wanted and there is None:
-            row = _slot_row(slot.queue, slot.item, ADJUDICATOR, slot.turn, State.OPEN) | {"role": Role.ADJUDICATE}
+            row = _slot_row(slot.queue, slot.item, ADJUDICATOR, slot.turn, State.OPEN) | {"duty": Duty.ADJUDICATE}
             connection.execute(SLOTS.insert().values(**row))
         elif there == (State.CLOSED if wanted else State.OPEN):
             state = State.OPEN if wanted else State.CLOSED
@@ -621,7 +621,7 @@ def _answers(*, current: bool = False) -> Select[Any]:
     query = (
         select(
             ANSWERS.c.number.label("answer"), ANSWERS.c.version, ANSWERS.c.who, ANSWERS.c.when, ANSWERS.c.seconds,
-            ANSWERS.c.content, SLOTS.c.role, SLOTS.c.token, *_ITEM,
+            ANSWERS.c.content, SLOTS.c.duty, SLOTS.c.token, *_ITEM,
         )
         .join(SLOTS, SLOTS.c.number == ANSWERS.c.slot)
         .join(ITEMS, ITEMS.c.number == SLOTS.c.item)
@@ -634,7 +634,7 @@ def _answer(row: Row) -> Answer:
         number=row.answer,
         token=row.token,
         item=_item(row),
-        role=Role(row.role),
+        duty=Duty(row.duty),
         version=row.version,
         who=row.who,
         when=row.when,
@@ -656,7 +656,7 @@ def _item_row(item: Item) -> dict[str, Any]:
 
 def _slot_row(queue: str, item: int, place: int, turn: float, state: State) -> dict[str, Any]:
     return {
-        "item": item, "place": place, "queue": queue, "role": Role.READ, "state": state, "begun": False,
+        "item": item, "place": place, "queue": queue, "duty": Duty.READ, "state": state, "begun": False,
         "turn": turn, "version": 0,
     }  # fmt: skip
 

@@ -3,8 +3,9 @@
 In: the file .residency/studio.sqlite of a project, or the URL of another database. Out: connections and transactions.
 
 Covers: every table of the review studio, in one place; migrations; the anchor of the audit log, moved after every
-transaction that wrote into it. Does not cover: what the tables mean (people.py, doors.py, approvals.py, audit.py,
-queues.py); text: no table holds any of a document; an answer may hold what a person wrote.
+transaction that wrote into it. Does not cover: what the tables mean (people.py, sessions.py, attempts.py,
+approvals.py, break_glass.py, audit.py, queues.py); text: no table holds any of a document, an answer may hold what a
+person wrote.
 
 SQLAlchemy Core and no SQL of one database only. Points in time are seconds since 1970, UTC; a duration is seconds.
 A person is named by the name that they sign in with, which is never given to another person.
@@ -37,6 +38,7 @@ from residency.store.anchor import Anchor, Head
 from residency.store.database import Database, Migration
 
 NAME = 64  # characters of the name that a person signs in with
+SHOWN = 128  # characters of the name that others read
 HASH = 64  # hexadecimal digits of a SHA-256
 ID = 64  # characters of a record's id
 QUEUE = 80  # characters of the name of a queue
@@ -49,7 +51,7 @@ PEOPLE = Table(
     "people",
     TABLES,
     Column("name", String(NAME), primary_key=True),
-    Column("shown", String(128), nullable=False),  # as others read it
+    Column("shown", String(SHOWN), nullable=False),  # as others read it
     Column("password", String(256)),  # argon2id, encoded; null: signs in through the company's proxy only
     Column("made", Double, nullable=False),
     Column("disabled", Double),  # since when; null: may sign in
@@ -117,7 +119,7 @@ AUDIT = Table(
     "audit",
     TABLES,
     Column("number", Integer, primary_key=True, autoincrement=False),  # 1, 2, 3, ... without a gap
-    Column("when", Double, nullable=False),
+    Column("when", String(32), nullable=False),  # ISO 8601, UTC: hashed as it stands
     Column("who", String(NAME), nullable=False),
     Column("what", String(32), nullable=False),
     Column("subject", String(128), nullable=False),
@@ -160,7 +162,7 @@ SLOTS = Table(  # one reading of an item by one person
     Column("item", Integer, ForeignKey(ITEMS.c.number), nullable=False),
     Column("place", Integer, nullable=False),
     Column("queue", String(QUEUE), nullable=False),  # as the item's, for the index
-    Column("role", String(16), nullable=False),
+    Column("duty", String(16), nullable=False),
     Column("state", String(16), nullable=False),
     Column("begun", Boolean, nullable=False),  # somebody else has answered the item: it is finished first
     Column("turn", Double, nullable=False),  # lowest first
@@ -171,7 +173,7 @@ SLOTS = Table(  # one reading of an item by one person
     Column("version", Integer, nullable=False),  # of the last answer; 0 without one
     UniqueConstraint("item", "place"),
     UniqueConstraint("item", "who"),  # nobody reads an item twice, whatever the code does
-    Index("slots_next", "queue", "role", "state", "begun", "turn"),
+    Index("slots_next", "queue", "duty", "state", "begun", "turn"),
     Index("slots_of_person", "queue", "who", "state"),
     Index("slots_leased", "state", "until"),
 )
