@@ -46,7 +46,7 @@ def fill(studio: Studio, documents: int, answers: int, people: int) -> Queues:
             who, token = f"p{(number // READERS + slot.place) % people}", f"{number:032x}"
             rows[SLOTS].append({"its": slot.number, "who": who, "token": token})
             rows[LEASES].append({"token": token, "slot": slot.number, "who": who, "since": now})
-            said = {"slot": slot.number, "version": 1, "who": who, "when": now, "seconds": 20.0}
+            said = {"id": token, "slot": slot.number, "version": 1, "who": who, "when": now, "seconds": 20.0}
             rows[ANSWERS].append(said | {"content": '{"label":"Alpha disease","comment":""}'})
         answered = SLOTS.update().where(SLOTS.c.number == bindparam("its")).values(state="answered", version=1)
         connection.execute(answered, rows[SLOTS])

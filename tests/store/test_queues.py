@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import multiprocessing
 import os
 import random
@@ -22,7 +23,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from residency.errors import ProjectError
-from residency.store.queues import COPY_AFTER, LEASE_SECONDS, Item, Queues, Duty, StaleAnswer, Suggestion
+from residency.records import Decision
+from residency.store.queues import COPY_AFTER, LEASE_SECONDS, Duty, Item, Queues, StaleAnswer, Suggestion
 from residency.store.studio import ANSWERS, LEASES, SLOTS, Studio
 
 QUEUE = "annotate/diagnose"
@@ -107,6 +109,11 @@ def queues(studio, clock):
 def filled(queues, items=3, readers=2):
     queues.add(((item(n), float(n)) for n in range(items)), readers=readers)
     return queues
+
+
+def tell(answer, earlier):
+    said = json.dumps(answer.content)
+    return [Decision(id=answer.id, subject="p-1", who=answer.who, when="now", verdict=said, why=str(earlier))]
 
 
 def differ(_, contents):
@@ -288,12 +295,13 @@ def test_a_hidden_duplicate_that_was_left_stays_with_its_reader(queues, clock):
 def test_what_the_ledger_is_to_be_told_waits_until_it_was(queues):
     filled(queues, items=1)
     token = queues.next(QUEUE, "ann").token
-    queues.answer(token, "ann", "one", saw=0, tell=True)
-    queues.undo(token, "ann", saw=1, tell=True)
-    waiting = queues.untold()
-    assert [(a.version, a.content) for a in waiting] == [(1, "one"), (2, None)]
-    queues.told([waiting[0].number])
-    assert [a.version for a in queues.untold()] == [2]
+    first = queues.answer(token, "ann", "one", saw=0, tell=tell)
+    queues.undo(token, "ann", saw=1, tell=tell)
+    (number, [one]), (_, [taken_back]) = queues.untold()
+    assert (number, one.verdict, one.why) == (first.number, '"one"', "None")
+    assert (taken_back.verdict, taken_back.why) == ("null", first.id)
+    queues.told([number])
+    assert [its for _, its in queues.untold()] == [[taken_back]]
 
 
 def test_what_is_written_within_an_answer_is_kept_with_it_or_not_at_all(queues):
@@ -399,10 +407,10 @@ def hammer(url: str, who: str, seconds: float, results) -> None:
                 queues.give_back(lease.token, who)
                 continue
             saw = lease.version
-            answer = queues.answer(lease.token, who, {"label": chance.choice("AB")}, saw=saw, tell=True, differ=differ)
+            answer = queues.answer(lease.token, who, {"label": chance.choice("AB")}, saw=saw, tell=tell, differ=differ)
             answered.append((answer.item.id, answer.number))
             if chance.random() < 0.1:
-                queues.answer(lease.token, who, {"label": "C"}, saw=answer.version, tell=True, differ=differ)
+                queues.answer(lease.token, who, {"label": "C"}, saw=answer.version, tell=tell, differ=differ)
         except Exception as error:
             problems.append(f"{type(error).__name__}: {error}")
     results.put((who, answered, problems))

@@ -16,13 +16,41 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
+from pydantic import Field
 
 from residency.errors import EvaluationError
 from residency.evaluate.intervals import LEVEL, Array, Interval, cluster_codes, student, wilson
+from residency.records import Prediction
+from residency.settings import Settings
 
 CERTAIN = 1 - 1e-9  # a probability above is one: the answer is in every sample
+
+
+class Shown(StrEnum):
+    """How answers are put before a reviewer."""
+
+    SINGLE = "single"  # one at a time
+    PAIR = "pair"  # two systems' answers to the same question, side by side, in random order
+
+
+class ReviewSettings(Settings):
+    """Which answers of an iteration people are to look at, and how."""
+
+    sample: int = Field(default=100, ge=1, le=100_000, description="answers of each task to look at, count")
+    random_share: float = Field(default=0.5, gt=0, le=1, description="share of them drawn evenly, the rest by risk")
+    shown: Shown = Field(default=Shown.SINGLE, description="single: the tuned system's answers; pair: beside another's")
+    against: str = Field(default="few_shot", description="pair: the other system")
+    readers: int = Field(default=1, ge=1, le=10, description="people who look at each answer, count")
+    duplicates: float = Field(
+        default=0.1, ge=0, le=0.5, description="share shown to the same person again, untold, to measure consistency"
+    )
+    annotators: int = Field(default=2, ge=1, le=10, description="people who annotate each document blindly, count")
+    explore: float = Field(
+        default=0.3, gt=0, le=1, description="annotation: share of documents that come at random, the rest by doubt"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,6 +60,14 @@ class Drawn:
     id: str
     probability: float
     turn: int
+
+
+def risk_of(prediction: Prediction) -> float:
+    """How likely an answer is to need a person, as far as the system itself knows: 1 where it could not be read, half
+    where it says nothing of its confidence."""
+    if not prediction.scored:
+        return 1.0
+    return 0.5 if prediction.confidence is None else 1 - prediction.confidence
 
 
 def inclusion_probabilities(risks: Sequence[float], count: int, *, random_share: float) -> Array:

@@ -21,6 +21,8 @@ from sqlalchemy import Column, Connection, Float, Integer, MetaData, String, Tab
 from residency.records import Decision, Failure, Judged
 from residency.store.database import Database, Migration
 
+TAKEN_BACK = "taken back"  # verdict on an earlier decision, named as the subject, by whoever made that
+
 TABLES = MetaData()
 
 RUNS = Table(
@@ -162,13 +164,20 @@ class Ledger(Database):
             return set(connection.execute(select(FORGOTTEN.c.pseudonym)).scalars())
 
     def decide(self, decision: Decision) -> None:
-        """Appends a person's decision."""
+        """Appends a person's decision; one that is known by its id is not appended again."""
         values = {name: getattr(decision, name) for name in Decision.__dataclass_fields__}
         values["judged"] = json.dumps(asdict(decision.judged)) if decision.judged else None
         with self.writing() as connection:
-            connection.execute(DECISIONS.insert().values(**values))
+            if connection.execute(select(DECISIONS.c.id).where(DECISIONS.c.id == decision.id)).first() is None:
+                connection.execute(DECISIONS.insert().values(**values))
 
     def decisions(self) -> list[Decision]:
+        """The decisions that hold, oldest first: all but those that their author has taken back."""
+        said = self.all_decisions()
+        gone = {one.subject for one in said if one.verdict == TAKEN_BACK}
+        return [one for one in said if one.id not in gone and one.verdict != TAKEN_BACK]
+
+    def all_decisions(self) -> list[Decision]:
         """All decisions, oldest first."""
         query = select(*(DECISIONS.c[name] for name in Decision.__dataclass_fields__)).order_by(DECISIONS.c.number)
         with self.reading() as connection:
@@ -177,7 +186,7 @@ class Ledger(Database):
     def forget_judged(self, patient: str) -> int:
         """Takes answers, corrections and comments about this patient out of the decisions; how many. The verdicts stay:
         they count answers, and say nothing about anyone."""
-        theirs = [d.id for d in self.decisions() if d.judged is not None and d.judged.patient == patient]
+        theirs = [d.id for d in self.all_decisions() if d.judged is not None and d.judged.patient == patient]
         with self.writing() as connection:
             for name in theirs:
                 connection.execute(DECISIONS.update().where(DECISIONS.c.id == name).values(judged=None, why=""))

@@ -24,10 +24,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlalchemy import Connection, Row, Select, and_, delete, exists, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from residency.errors import ProjectError, StoreError
+from residency.records import Decision
 from residency.store.studio import (
     ANSWERS,
     ITEMS,
@@ -66,6 +68,7 @@ class State(StrEnum):
     CLOSED = "closed"  # not needed any more
 
 
+_DECISIONS: TypeAdapter[list[Decision]] = TypeAdapter(list[Decision])
 _FREED = {"state": State.OPEN, "who": None, "until": None}
 _RESERVED = {"state": State.RESERVED, "until": None}  # a hidden duplicate stays with its reader
 
@@ -104,6 +107,7 @@ class Answer:
     """One version of what a person said of an item. ``content`` is None where it was taken back."""
 
     number: int
+    id: str
     token: str
     item: Item
     duty: Duty
@@ -131,6 +135,9 @@ class Progress:
     leased: int
     answered: int
 
+
+Tell = Callable[[Answer, str | None], Sequence[Decision]]
+"""What the ledger is to be told of an answer, given also the id of the version before it, if there is one."""
 
 Differ = Callable[[Item, Sequence[Any]], bool]
 """Whether the readers' answers to an item call for a third reader."""
@@ -198,6 +205,25 @@ class Queues:
         with self.studio.reading() as connection:
             rows = connection.execute(query).all()
         return [Suggestion(source=row.source, score=row.score, content=json.loads(row.content)) for row in rows]
+
+    def bring(self, item: str, who: str, content: Any) -> bool:
+        """Keeps an answer that a person gave elsewhere; False where they have answered the item here already."""
+        with self.studio.writing() as connection:
+            number = connection.execute(select(ITEMS.c.number).where(ITEMS.c.id == item)).scalar_one()
+            of_item = select(SLOTS).where(SLOTS.c.item == number).order_by(SLOTS.c.place)
+            slots = connection.execute(of_item).all()
+            if any(slot.who == who and slot.version for slot in slots):
+                return False
+            mine = [slot for slot in slots if slot.who == who]
+            free = mine or [slot for slot in slots if slot.state == State.OPEN and slot.duty == Duty.READ]
+            if free:
+                slot, token = free[0], free[0].token if mine else self._take(connection, free[0], who)
+            else:
+                slot, token = self._further(connection, slots[0], who, since=self._clock())
+            if token is None:
+                raise _taken()
+        self.answer(token, who, content, saw=slot.version)
+        return True
 
     # --- leases -----------------------------------------------------------------------------------------------
 
@@ -370,14 +396,14 @@ class Queues:
         *,
         saw: int,
         seconds: float = 0.0,
-        tell: bool = False,
+        tell: Tell | None = None,
         differ: Differ | None = None,
         within: Callable[[Connection, Answer], None] | None = None,
     ) -> Answer:
         """Keeps an answer, or another version of it; ``saw`` is the version that the person was looking at.
 
-        ``tell``: the ledger is to be told of it. ``differ`` decides on a third reader once all others have answered.
-        ``within`` writes into the same transaction, an audit entry for instance.
+        ``tell`` says what the ledger is to be told of it, and is asked once. ``differ`` decides on a third reader once all
+        others have answered. ``within`` writes into the same transaction, an audit entry for instance.
         """
         written = _json(content)
         if len(written) > LONGEST_ANSWER:
@@ -406,7 +432,7 @@ class Queues:
         who: str,
         *,
         saw: int,
-        tell: bool = False,
+        tell: Tell | None = None,
         differ: Differ | None = None,
         within: Callable[[Connection, Answer], None] | None = None,
     ) -> Answer:
@@ -497,13 +523,19 @@ class Queues:
         mine = select(SLOTS).where(SLOTS.c.item == slot.item, SLOTS.c.who == who)
         if connection.execute(mine).first() is not None or slot.duty == Duty.ADJUDICATE or slot.due is not None:
             raise _taken()
-        own = secrets.token_hex(16)
+        further, _ = self._further(connection, slot, who, since=slot.since)
+        return further, 0
+
+    def _further(self, connection: Connection, slot: Row, who: str, *, since: float) -> tuple[Row, str]:
+        """One more slot of the same item for one person, and its token."""
+        token = secrets.token_hex(16)
         place = select(func.max(SLOTS.c.place) + 1).where(SLOTS.c.item == slot.item)
         row = _slot_row(slot.queue, slot.item, connection.execute(place).scalar_one(), slot.turn, State.LEASED)
-        connection.execute(SLOTS.insert().values(**row | {"who": who, "token": own, "until": self._ends()}))
-        number = connection.execute(mine.with_only_columns(SLOTS.c.number)).scalar_one()
-        connection.execute(LEASES.insert().values(token=own, slot=number, who=who, since=slot.since))
-        return self._of(connection, own, who), 0
+        connection.execute(SLOTS.insert().values(**row | {"who": who, "token": token, "until": self._ends()}))
+        number = select(SLOTS.c.number).where(SLOTS.c.item == slot.item, SLOTS.c.who == who)
+        lease = {"token": token, "slot": connection.execute(number).scalar_one(), "who": who, "since": since}
+        connection.execute(LEASES.insert().values(**lease))
+        return self._of(connection, token, who), token
 
     def _write(
         self,
@@ -514,7 +546,7 @@ class Queues:
         *,
         saw: int,
         seconds: float,
-        tell: bool,
+        tell: Tell | None,
         differ: Differ | None,
         within: Callable[[Connection, Answer], None] | None,
         restores: int | None = None,
@@ -526,14 +558,18 @@ class Queues:
             raise _changed()
         connection.execute(
             ANSWERS.insert().values(
+                id=secrets.token_hex(16),
                 slot=slot.number, version=saw + 1, restores=restores, who=who, when=now, content=written,
                 seconds=max(0.0, min(seconds, now - slot.since)),
             )
         )  # fmt: skip
         kept = _answers().where(ANSWERS.c.slot == slot.number, ANSWERS.c.version == saw + 1)
         answer = _answer(connection.execute(kept).one())
-        if tell:
-            connection.execute(OUTBOX.insert().values(answer=answer.number))
+        if tell is not None:
+            earlier = select(ANSWERS.c.id).where(ANSWERS.c.slot == slot.number, ANSWERS.c.version == saw)
+            decisions = tell(answer, connection.execute(earlier).scalar())
+            written = _DECISIONS.dump_json(list(decisions)).decode()
+            connection.execute(OUTBOX.insert().values(answer=answer.number, decisions=written))
         if slot.duty == Duty.READ:
             self._follow_up(connection, slot, answer, first=saw == 0)
             if differ is not None:
@@ -587,11 +623,11 @@ class Queues:
 
     # --- what others must know --------------------------------------------------------------------------------
 
-    def untold(self, *, most: int = 1_000) -> list[Answer]:
-        """Answers that the ledger was to be told of and was not, oldest first."""
-        query = _answers().join(OUTBOX, OUTBOX.c.answer == ANSWERS.c.number).order_by(ANSWERS.c.number).limit(most)
+    def untold(self, *, most: int = 1_000) -> list[tuple[int, list[Decision]]]:
+        """What the ledger was to be told and was not, oldest first: the number of an answer, and its decisions."""
+        query = select(OUTBOX.c.answer, OUTBOX.c.decisions).order_by(OUTBOX.c.answer).limit(most)
         with self.studio.reading() as connection:
-            return [_answer(row) for row in connection.execute(query)]
+            return [(row.answer, _DECISIONS.validate_json(row.decisions)) for row in connection.execute(query)]
 
     def told(self, numbers: Iterable[int]) -> None:
         """The ledger knows these answers now."""
@@ -607,6 +643,8 @@ class Queues:
         with self.studio.writing() as connection:
             count = connection.execute(select(func.count()).select_from(about.subquery())).scalar_one()
             connection.execute(delete(SUGGESTIONS).where(SUGGESTIONS.c.item.in_(about)))
+            answers = select(ANSWERS.c.number).where(ANSWERS.c.slot.in_(slots))
+            connection.execute(delete(OUTBOX).where(OUTBOX.c.answer.in_(answers)))
             connection.execute(update(ANSWERS).where(ANSWERS.c.slot.in_(slots)).values(content=_json(None)))
             connection.execute(update(SLOTS).where(SLOTS.c.item.in_(about)).values(state=State.CLOSED))
             connection.execute(update(ITEMS).where(ITEMS.c.patient == patient).values(facts=_json({})))
@@ -620,7 +658,8 @@ def _answers(*, current: bool = False) -> Select[Any]:
     """Answers with their item and the token of their slot; ``current``: only the last version of each slot."""
     query = (
         select(
-            ANSWERS.c.number.label("answer"), ANSWERS.c.version, ANSWERS.c.who, ANSWERS.c.when, ANSWERS.c.seconds,
+            ANSWERS.c.number.label("answer"), ANSWERS.c.id.label("answer_id"), ANSWERS.c.version, ANSWERS.c.who,
+            ANSWERS.c.when, ANSWERS.c.seconds,
             ANSWERS.c.content, SLOTS.c.duty, SLOTS.c.token, *_ITEM,
         )
         .join(SLOTS, SLOTS.c.number == ANSWERS.c.slot)
@@ -632,6 +671,7 @@ def _answers(*, current: bool = False) -> Select[Any]:
 def _answer(row: Row) -> Answer:
     return Answer(
         number=row.answer,
+        id=row.answer_id,
         token=row.token,
         item=_item(row),
         duty=Duty(row.duty),

@@ -199,6 +199,7 @@ ANSWERS = Table(  # appended; the last version of a slot holds
     "answers",
     TABLES,
     Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(32), nullable=False, unique=True),
     Column("slot", Integer, ForeignKey(SLOTS.c.number), nullable=False),
     Column("version", Integer, nullable=False),
     Column("restores", Integer),  # of an undo: the version whose content this one repeats, 0 for none
@@ -210,10 +211,11 @@ ANSWERS = Table(  # appended; the last version of a slot holds
     Index("answers_of_person", "who", "number"),
 )
 
-OUTBOX = Table(  # answers that the ledger does not have yet
+OUTBOX = Table(  # decisions that the ledger does not have yet
     "outbox",
     TABLES,
     Column("answer", Integer, ForeignKey(ANSWERS.c.number), primary_key=True),
+    Column("decisions", Text, nullable=False),  # JSON
 )
 
 SUGGESTIONS = Table(  # what machines would say; apart from the items, so that a blind reader never gets it
