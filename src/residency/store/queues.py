@@ -402,8 +402,8 @@ class Queues:
     ) -> Answer:
         """Keeps an answer, or another version of it; ``saw`` is the version that the person was looking at.
 
-        ``tell`` says what the ledger is to be told of it, and is asked once. ``differ`` decides on a third reader once all
-        others have answered. ``within`` writes into the same transaction, an audit entry for instance.
+        ``tell`` says what the ledger is to be told of it, and is asked once. ``differ`` decides on a third reader once
+        all others have answered. ``within`` writes into the same transaction, an audit entry for instance.
         """
         written = _json(content)
         if len(written) > LONGEST_ANSWER:
