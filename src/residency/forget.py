@@ -3,11 +3,11 @@
 In: a project, a patient's id or pseudonym. Out: what was removed, and every dataset and adapter that saw the patient.
 
 Covers: the vault (the patient's key is destroyed, and with it every copy of the records), the artifacts of all runs,
-scratch, reports; files of the inbox are named, and are not used again while they are still there; the ledger keeps what
-saw the patient, so that the same call says it again. Does not cover: deleting the files of the inbox and the row of the
-label file (they belong to whoever put them there; the files first: without its row a file is a new patient's); backups;
-adapters: what a patient's text did to their weights cannot be taken out, so they are named, and the next run trains
-without it.
+scratch, reports, what reviewers wrote about the patient's answers; files of the inbox are named, and are not used again
+while they are still there; the ledger keeps what saw the patient, so that the same call says it again. Does not cover:
+deleting the files of the inbox and the row of the label file (they belong to whoever put them there; the files first:
+without its row a file is a new patient's); backups; adapters: what a patient's text did to their weights cannot be
+taken out, so they are named, and the next run trains without it.
 
 Everything that runs made is deleted, not only the patient's rows: artifacts are named by their content, and answers and
 scores are of all patients. The next run makes them anew; training too, if the patient was trained on.
@@ -67,6 +67,7 @@ def forget_patient(project: Project, patient: str) -> ForgottenPatient:
         known = [document.source for document in raw_documents_of(project.vault, pseudonym)]
         noted = _note(project, pseudonym)
         forgotten = project.vault.forget(pseudonym)
+        project.workspace.ledger.forget_judged(pseudonym)
         project.workspace.clear(keep=("tune",))
         for name in PAGES:
             (project.root / name).unlink(missing_ok=True)

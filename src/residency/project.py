@@ -36,6 +36,7 @@ from residency.evaluate.gate import GateSettings
 from residency.evaluate.metrics.catalogue import OWN
 from residency.evaluate.metrics.own import OwnMetric, load_own, own_file, own_name
 from residency.evaluate.run import EvaluateSettings
+from residency.evaluate.sampling import ReviewSettings
 from residency.packs import Pack, load_pack
 from residency.records import TaskKind
 from residency.settings import Settings, explain, read_yaml
@@ -81,6 +82,7 @@ class ProjectSettings(Settings):
         description="tensorboard, mlflow or wandb gets the curve of a training run; none if left out",
     )
     evaluate: EvaluateSettings = Field(default=EvaluateSettings(), description="systems and statistics")
+    review: ReviewSettings = Field(default=ReviewSettings(), description="what people look at after an iteration")
     gate: GateSettings = Field(default=GateSettings(), description="what must hold before anyone uses the adapter")
 
     @model_validator(mode="after")

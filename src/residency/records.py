@@ -1,6 +1,7 @@
 """The nouns that travel between stages.
 
-Covers: what a document, a span, a finding, an example, a prediction, a score and a decision are; their ids.
+Covers: what a document, a span, a finding, an example, a prediction, a score and a decision are, what a reviewer says
+of an answer; their ids.
 Does not cover: how they are stored (store/) or made (the stages).
 
 All are frozen and keyword-only. An id is a content hash; ``parents`` names what a record was made from,
@@ -51,6 +52,25 @@ class Origin(StrEnum):
     SYNTHETIC = "synthetic"
     REVIEW = "review"
     ADVERSARIAL = "adversarial"
+
+
+class Judgment(StrEnum):
+    """What an expert says of an answer."""
+
+    CORRECT = "correct"
+    WRONG = "wrong"
+    CRITICAL = "critically wrong"  # could have harmed
+
+
+class Failure(StrEnum):
+    """How an answer is wrong."""
+
+    MISSED = "missed"  # leaves out what the text says
+    INVENTED = "invented"  # says what the text does not
+    STATUS = "wrong status"  # e.g. a relative's finding taken for the patient's
+    CONFUSED = "confused"  # one thing taken for another
+    FORM = "wrong form"  # right, and not written as asked
+    OTHER = "other"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -161,6 +181,7 @@ class Example:
     split: Split
     group: str = ""
     origin: Origin = Origin.REAL
+    author: str = ""  # the reviewer whose corrected answer it is; empty for the label file's
     weight: float = 1.0
     parents: tuple[str, ...] = ()  # document ids
 
@@ -208,8 +229,19 @@ class Score:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """The answer that a decision is about, kept with it: the prediction's id outlives neither text nor adapter."""
+
+    task: str
+    document: str  # id
+    patient: str  # pseudonym
+    answer: str  # what the system wrote
+    corrected: str = ""  # what it should have written, in the task's answer format; empty where nobody said
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
-    """A person's verdict; appended, never overwritten."""
+    """A person's verdict; appended, never overwritten. Forgetting a patient takes out what it says about them."""
 
     id: str
     subject: str  # id of the record decided on
@@ -217,6 +249,8 @@ class Decision:
     when: str  # ISO 8601, UTC
     verdict: str
     why: str = ""
+    failure: Failure | None = None  # of an answer that is wrong
+    judged: Judged | None = None  # where the subject is an answer
 
 
 def record_id(prefix: str, **content: Any) -> str:

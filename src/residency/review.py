@@ -2,9 +2,10 @@
 
 In: a project that has run. Out: items in a drawn order; decisions in the ledger, appended, never overwritten.
 
-Covers: answers of the tuned system on test patients, judged correct, wrong or critically wrong; raw documents with the
-machine's spans, read from beginning to end (what was missed, what is no identifier); doubtful spans, one by one; the
-verdict on a whole set of de-identified documents. Does not cover: pages, several reviewers, agreement.
+Covers: answers of the tuned system on test patients, judged correct, wrong or critically wrong, with the corrected
+answer where the reviewer gives one; raw documents with the machine's spans, read from beginning to end (what was
+missed, what is no identifier); doubtful spans, one by one; the verdict on a whole set of de-identified documents. Does
+not cover: pages, several reviewers, agreement; what becomes of corrections (curate/corrections.py).
 
 The order is drawn with the project's seed, so that the first n items are a random sample of all, whoever stops when.
 Raw text is decrypted for one item at a time and written nowhere.
@@ -13,14 +14,14 @@ Raw text is decrypted for one item at a time and written nowhere.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from random import Random
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from residency.curate.corrections import read_correction
 from residency.curate.deidentify.audit import Suspect
 from residency.curate.deidentify.feedback import (
     DOUBTFUL,
@@ -34,11 +35,24 @@ from residency.curate.deidentify.labels import Identifier
 from residency.errors import ProjectError
 from residency.evaluate.run import System
 from residency.intake import TREATMENT, raw_document, treatment
+from residency.packs.terminology import load_terminology
 from residency.project import Project
-from residency.records import Decision, Document, Example, Prediction, Span, Split, record_id
+from residency.records import (
+    Decision,
+    Document,
+    Example,
+    Failure,
+    Judged,
+    Judgment,
+    Prediction,
+    Span,
+    Split,
+    record_id,
+)
 from residency.release import APPROVED, REFUSED, Release
 from residency.store.runs import Outcome
 from residency.story import judge, questions, recall
+from residency.tasks import write_answer
 
 CONTEXT = 120  # characters shown on both sides of a doubtful span
 
@@ -51,22 +65,17 @@ class _Named(Protocol):
 Record = TypeVar("Record", bound=_Named)
 
 
-class Judgment(StrEnum):
-    """What an expert says of an answer."""
-
-    CORRECT = "correct"
-    WRONG = "wrong"
-    CRITICAL = "critically wrong"  # could have harmed
-
-
 @dataclass(frozen=True, slots=True)
 class Item:
     """One answer to judge. The system's name and confidence are left out: they would bias the judgment."""
 
     subject: str  # prediction id
     task: str
+    document: str  # id
+    patient: str  # pseudonym
     text: str
     answer: str
+    labels: tuple[str, ...] = ()  # the closed set of a classify task: what a corrected answer may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +109,57 @@ def answers_to_judge(project: Project, task: str) -> list[Item]:
     judged = {decision.subject for decision in project.workspace.ledger.decisions()}
     test = {example.id: example for example in questions(iteration, project.task(task), Split.TEST)}
     texts = {document.id: document.text for document in iteration.documents}
-    # All are drawn before the judged ones are left out: the order stays, whatever was judged meanwhile.
+    # All are drawn before the judged ones are left out: the order stays, whatever was judged meanwhile. Those of the
+    # iteration's sample come first, so that the estimates that it allows grow here too.
     drawn = _drawn([p for p in predictions if p.example in test], project)
-    return [_item(p, test[p.example], texts) for p in drawn if p.id not in judged]
+    turn = {one.id: one.turn for one in iteration.samples.get(task, ())}
+    drawn.sort(key=lambda prediction: turn.get(prediction.id, len(predictions)))
+    labels = iteration.labels[task]
+    return [_item(p, test[p.example], texts, labels) for p in drawn if p.id not in judged]
+
+
+def record_answer(project: Project, item: Item, judgment: Judgment, *, who: str, **more: Any) -> Decision:
+    """Keeps what an expert says of an answer; ``more``: of ``answer_decision``."""
+    return _append(project, **answer_decision(project, item, judgment, **more), who=who)
+
+
+def answer_decision(
+    project: Project,
+    item: Item,
+    judgment: Judgment,
+    *,
+    corrected: str = "",
+    failure: Failure | None = None,
+    why: str = "",
+) -> dict[str, Any]:
+    """A verdict on an answer as the fields of a Decision, with the corrected answer, where it is given, in the task's
+    answer format.
+
+    ProjectError where a correction does not fit the task, is what the system wrote, or comes with "correct".
+    """
+    if judgment is Judgment.CORRECT and (corrected.strip() or failure):
+        raise ProjectError("A correct answer needs no correction.", fix="Judge it wrong, or leave the correction out.")
+    if not all(c.isprintable() or c in "\n\t" for c in why):
+        raise ProjectError("The comment holds control characters.", fix="Write plain text.")
+    answer = check_corrected(project, item, corrected) if corrected.strip() else ""
+    judged = Judged(
+        task=item.task, document=item.document, patient=item.patient, answer=item.answer, corrected=answer
+    )  # fmt: skip
+    return {"subject": item.subject, "verdict": judgment, "why": why.strip(), "failure": failure, "judged": judged}
+
+
+def check_corrected(project: Project, item: Item, text: str) -> str:
+    """A corrected answer as the model should have written it; ProjectError where it cannot be that."""
+    task = project.task(item.task)
+    terms = load_terminology(project.pack) if project.pack.settings.terminology else None
+    gold = read_correction(
+        task, text, labels=item.labels, concept_of=terms.concept_of if terms else lambda name: None,
+        closed=terms is not None,
+    )  # fmt: skip
+    answer = write_answer(task, gold)
+    if answer.split() == item.answer.split():
+        raise ProjectError("The corrected answer is the system's own.", fix="Correct it, or judge the answer correct.")
+    return answer
 
 
 # --- de-identification ------------------------------------------------------------------------------------------
@@ -129,14 +186,19 @@ def record_reading(
     project: Project, read: ToRead, missed: Sequence[Place], wrong: Sequence[Place], *, who: str
 ) -> None:
     """Keeps what a person found who read a document to its end; an empty list says that nothing was missed."""
-    for place in missed:
-        if not 0 <= place.start < place.end <= len(read.text):
+    check_places(missed, read.document, len(read.text))
+    decide(project, **reading_decision(read.document, missed, wrong), who=who)
+
+
+def check_places(places: Iterable[Place], document: str, length: int) -> None:
+    """Refuses places that do not lie within a document of so many characters, and classes that are none."""
+    for place in places:
+        if not 0 <= place.start < place.end <= length:
             raise ProjectError(
-                f"[{place.start}, {place.end}) does not lie within document {read.document}.",
-                fix=f"Give a place between 0 and {len(read.text)}.",
+                f"[{place.start}, {place.end}) does not lie within document {document}.",
+                fix=f"Give a place between 0 and {length}.",
             )
         check_label(place.label)
-    decide(project, **reading_decision(read.document, missed, wrong), who=who)
 
 
 def places_of(text: str, part: str, label: str) -> list[Place]:
@@ -204,6 +266,19 @@ def record_release(project: Project, *, approve: bool, who: str) -> Decision:
 
 def decide(project: Project, subject: str, verdict: str, *, who: str, why: str = "") -> Decision:
     """Appends a person's decision."""
+    return _append(project, subject, verdict, who=who, why=why)
+
+
+def _append(
+    project: Project,
+    subject: str,
+    verdict: str,
+    *,
+    who: str,
+    why: str,
+    failure: Failure | None = None,
+    judged: Judged | None = None,
+) -> Decision:
     if not who.strip():
         raise ProjectError("A decision needs a name.", fix="Give yours with --who.")
     if not who.isprintable():  # it is shown to others, in terminals too
@@ -211,7 +286,7 @@ def decide(project: Project, subject: str, verdict: str, *, who: str, why: str =
     when = datetime.now(UTC).isoformat(timespec="microseconds")
     decision = Decision(
         id=record_id("v", subject=subject, who=who, when=when, verdict=verdict, why=why),
-        subject=subject, who=who.strip(), when=when, verdict=verdict, why=why,
+        subject=subject, who=who.strip(), when=when, verdict=verdict, why=why, failure=failure, judged=judged,
     )  # fmt: skip
     project.workspace.ledger.decide(decision)
     return decision
@@ -230,8 +305,11 @@ def _drawn(records: Sequence[Record], project: Project) -> list[Record]:
     return ordered
 
 
-def _item(prediction: Prediction, example: Example, texts: dict[str, str]) -> Item:
-    return Item(prediction.id, prediction.task, texts[example.parents[0]], prediction.output)
+def _item(prediction: Prediction, example: Example, texts: dict[str, str], labels: tuple[str, ...]) -> Item:
+    document = example.parents[0]
+    return Item(
+        prediction.id, prediction.task, document, example.patient, texts[document], prediction.output, labels
+    )  # fmt: skip
 
 
 def _as_span(suspect: Suspect) -> Span:

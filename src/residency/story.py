@@ -26,6 +26,7 @@ from residency.account import HEADLINE, Told, account
 from residency.curate.answers import answer_problems
 from residency.curate.augment import augment
 from residency.curate.candidates import Ranking, rank_candidates
+from residency.curate.corrections import Correction, Corrections, reader_of, usable_corrections
 from residency.curate.decontaminate import contamination
 from residency.curate.deidentify import Deidentify
 from residency.curate.deidentify.feedback import Feedback, feedback, judged_places
@@ -61,6 +62,7 @@ from residency.evaluate.report import write_evidence, write_report
 from residency.evaluate.report.view import plain
 from residency.evaluate.run import System, choose_shots, few_shot, predict
 from residency.evaluate.safety import safety
+from residency.evaluate.sampling import Drawn, draw, inclusion_probabilities, risk_of
 from residency.evaluate.slices import Slices, own_slices
 from residency.intake import TREATMENT, TreatPatients, deidentify_inbox, raw_document, treatment
 from residency.packs.terminology import Terminology, load_terminology
@@ -83,7 +85,7 @@ from residency.run.progress import Progress, Silent
 from residency.settings import fingerprint
 from residency.store.files import file_sha256
 from residency.store.runs import ActiveRun, Outcome
-from residency.tasks import NameToConcept, TaskSettings
+from residency.tasks import NameToConcept, TaskSettings, write_cell
 from residency.tune.adapter import load_card
 
 if TYPE_CHECKING:
@@ -114,6 +116,7 @@ class Iteration:
     calibration: dict[str, dict[str, Any]] = field(default_factory=dict)  # by task
     safety: dict[str, dict[str, Any]] = field(default_factory=dict)  # by task, then by system
     slices: dict[str, dict[str, Any]] = field(default_factory=dict)  # by task
+    samples: dict[str, list[Drawn]] = field(default_factory=dict)  # task -> answers that people should look at
     released: Release | None = None
     verdict: GateResult | None = None
     pages: tuple[Path, Path] | None = None  # report.json, report.html
@@ -497,14 +500,20 @@ def knowledge(iteration: Iteration) -> list[Knowledge]:
     return sources
 
 
-def questions(iteration: Iteration, task: TaskSettings, *sides: Split, instruct: bool = False) -> list[Example]:
-    """The task's examples on these sides of the split; ``instruct`` for models that do not know the task."""
+def questions(
+    iteration: Iteration,
+    task: TaskSettings,
+    *sides: Split,
+    instruct: bool = False,
+    about: Sequence[Document] | None = None,
+) -> list[Example]:
+    """The task's examples on these sides of the split; ``instruct`` for models that do not know the task. ``about``:
+    other documents than the iteration's."""
     question = Question(
         labels=iteration.labels[task.name], candidates=iteration.candidates.get(task.name, {}), instruct=instruct
     )
-    examples = make_examples(
-        iteration.documents, task, iteration.project.prompt(task), question, iteration.split_of
-    )  # fmt: skip
+    documents = iteration.documents if about is None else about
+    examples = make_examples(documents, task, iteration.project.prompt(task), question, iteration.split_of)
     return [example for example in examples if example.split in sides]
 
 
@@ -516,6 +525,8 @@ def tune(iteration: Iteration) -> None:
     settings = iteration.project.settings
     lessons = prepare_lessons(iteration)
     iteration.progress.begin("tune")
+    for note in lessons.corrections.notes():
+        iteration.progress.say(f"    note: {note}")
 
     def work(run: ActiveRun) -> None:
         from residency.tune.trackers import tracked
@@ -531,6 +542,7 @@ def tune(iteration: Iteration) -> None:
                 say=lambda line: iteration.progress.say(f"    {line}"),
             )  # fmt: skip
         run.keep_folder("adapter", adapter.folder, adapter.sha256)
+        run.facts["corrections"] = {"trained_on": lessons.corrected, **lessons.corrections.refused}
         run.facts[TRAINED] = sorted({example.patient for example in (*lessons.training, *lessons.validation)})
 
     identity = {
@@ -539,9 +551,12 @@ def tune(iteration: Iteration) -> None:
         "base": [iteration.base_sha256, settings.template],
     }
     outcome = iteration.once("tune", identity, work, TRAINING_CODE)
-    iteration.progress.end(
-        f"{len(lessons.training)} examples, adapter {outcome.hash('adapter')[:12]}", reused=outcome.reused
-    )
+    learned = f"{len(lessons.training)} examples{_of_review(lessons)}"
+    iteration.progress.end(f"{learned}, adapter {outcome.hash('adapter')[:12]}", reused=outcome.reused)
+
+
+def _of_review(lessons: Lessons) -> str:
+    return f", {lessons.corrected} answers corrected by reviewers" if lessons.corrected else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -551,21 +566,56 @@ class Lessons:
     training: list[Example]
     validation: list[Example]
     held_out: frozenset[str]
+    corrections: Corrections
+
+    @property
+    def corrected(self) -> int:
+        """How many examples have a reviewer's answer."""
+        return sum(example.origin is Origin.REVIEW for example in (*self.training, *self.validation))
 
 
 def prepare_lessons(iteration: Iteration) -> Lessons:
-    """The examples of the training and validation patients."""
+    """The examples of the training and validation patients; a reviewer's corrected answer takes the place of the label
+    file's."""
     for side in (Split.TRAIN, Split.VALIDATION, Split.TEST):
         if not iteration.patients(side):
             raise ProjectError(
                 f"split: no patient is left for {side}; there are {len(iteration.split_of)} patients.",
                 fix="Bring more labeled patients, or change the fractions under split in the project file.",
             )
+    told = corrections(iteration)
+    by_question = told.by_question()
     tasks = iteration.project.settings.tasks
-    training = [example for task in tasks for example in questions(iteration, task, Split.TRAIN)]
-    training += written_differently(iteration)
-    validation = [example for task in tasks for example in questions(iteration, task, Split.VALIDATION)]
-    return Lessons(training, validation, iteration.patients(Split.CALIBRATION, Split.TEST))
+    training = [example for task in tasks for example in lessons_of(iteration, task, Split.TRAIN, by_question)]
+    training += written_differently(iteration, by_question)
+    validation = [example for task in tasks for example in lessons_of(iteration, task, Split.VALIDATION, by_question)]
+    return Lessons(training, validation, iteration.patients(Split.CALIBRATION, Split.TEST), told)
+
+
+def corrections(iteration: Iteration) -> Corrections:
+    """What reviewers said that answers should have been, as far as it may be trained on."""
+    project = iteration.project
+    closed = iteration.terminology is not None
+    read = reader_of(project.settings.tasks, iteration.labels, iteration.concept_of, closed=closed)
+    documents = {document.id: document for document in iteration.documents}
+    return usable_corrections(project.workspace.ledger.decisions(), documents, iteration.split_of, read)
+
+
+def lessons_of(
+    iteration: Iteration, task: TaskSettings, side: Split, by_question: Mapping[tuple[str, str], Correction]
+) -> list[Example]:
+    """The task's examples on one side: the label file's, and in their place or beside them the corrected ones."""
+    asked = questions(iteration, task, side)
+    corrected = [
+        replace(document, answers={**document.answers, task.answer: write_cell(task, its.gold)})
+        for document in iteration.documents
+        if (its := by_question.get((task.name, document.id)))
+    ]
+    kept = [example for example in asked if (task.name, example.parents[0]) not in by_question]
+    for example in questions(iteration, task, side, about=corrected):
+        author = by_question[task.name, example.parents[0]].who
+        kept.append(replace(example, origin=Origin.REVIEW, author=author))
+    return kept
 
 
 def refuse_copies(iteration: Iteration) -> None:
@@ -599,8 +649,9 @@ def judge_adapter(iteration: Iteration, lessons: Lessons, adapter: Path) -> floa
     return fmean(values)
 
 
-def written_differently(iteration: Iteration) -> list[Example]:
-    """Questions about other versions of the training patients' texts."""
+def written_differently(iteration: Iteration, by_question: Mapping[tuple[str, str], Correction]) -> list[Example]:
+    """Questions about other versions of the training patients' texts. None where the answer was corrected: the version
+    has the label file's."""
     made, origin = iteration.versions
     examples: list[Example] = []
     for task in iteration.project.settings.tasks if made else ():
@@ -608,7 +659,11 @@ def written_differently(iteration: Iteration) -> list[Example]:
         candidates = {name: ranked[document] for name, document in origin.items() if document in ranked}
         question = Question(labels=iteration.labels[task.name], candidates=candidates, instruct=False)
         of_task = make_examples(made, task, iteration.project.prompt(task), question, iteration.split_of)
-        examples += (replace(example, origin=Origin.SYNTHETIC) for example in of_task)
+        examples += (
+            replace(example, origin=Origin.SYNTHETIC)
+            for example in of_task
+            if (task.name, origin[example.parents[0]]) not in by_question
+        )
     return examples
 
 
@@ -864,6 +919,39 @@ def calibrated(trust: Trust, test: Sequence[Example], predictions: Sequence[Pred
     })  # fmt: skip
 
 
+# --- review -----------------------------------------------------------------------------------------------------
+
+
+def review(iteration: Iteration) -> None:
+    """Draws the answers of the tuned system that people should look at: by risk, each with a known probability."""
+    settings = iteration.project.settings
+    iteration.progress.begin("review", len(settings.tasks))
+    reused = True
+    for task in settings.tasks:
+        held_out = {example.id for example in questions(iteration, task, Split.TEST)}
+        answered = [p for p in iteration.predictions.get((System.TUNED, task.name), ()) if p.example in held_out]
+        if not answered:
+            continue
+
+        def work(run: ActiveRun, answered: Sequence[Prediction] = answered) -> None:
+            chances = inclusion_probabilities(
+                [risk_of(one) for one in answered], settings.review.sample, random_share=settings.review.random_share
+            )
+            run.write("drawn", Drawn, draw([one.id for one in answered], chances, seed=settings.seed))
+            run.facts["population"] = len(answered)
+
+        identity = {
+            "inputs": fingerprint([as_plain(one) for one in answered]),
+            "settings": settings.review.model_dump(mode="json", include={"sample", "random_share"}),
+        }
+        outcome = iteration.once(f"review {task.name}", identity, work, REVIEW_CODE)
+        iteration.samples[task.name] = outcome.read("drawn", Drawn)
+        reused &= outcome.reused
+        iteration.progress.advance()
+    drawn = ", ".join(f"{len(of_task)} of {task}" for task, of_task in iteration.samples.items())
+    iteration.progress.end(f"answers to look at: {drawn or 'none'}", reused=reused)
+
+
 # --- gate and report --------------------------------------------------------------------------------------------
 
 
@@ -932,10 +1020,11 @@ STAGES: dict[str, Callable[[Iteration], None]] = {
     "tune": tune,
     "evaluate": evaluate,
     "score": score,
+    "review": review,
     "gate": gate,
     "report": report,
 }
-"""The loop, in order. Review, serve and watch join it here when they come."""
+"""The loop, in order. Serve and watch join it here when they come."""
 
 
 # --- identity ---------------------------------------------------------------------------------------------------
@@ -943,6 +1032,7 @@ STAGES: dict[str, Callable[[Iteration], None]] = {
 CURATION_CODE = ("curate", "packs", "records.py", "tasks.py", "text.py")
 INTAKE_CODE = (*CURATION_CODE, "intake.py")
 TRAINING_CODE = ("tune", "models", "tasks.py")
+REVIEW_CODE = ("evaluate/sampling.py",)
 EVALUATION_CODE = ("evaluate", "models", "tasks.py")
 
 

@@ -70,6 +70,13 @@ def write_findings_cell(findings: Sequence[Finding]) -> str:
     return "; ".join(f"{f.label} [{f.concept}] {f.status.value}" for f in findings)
 
 
+def write_cell(task: TaskSettings, gold: Any) -> str:
+    """The inverse of ``gold_answer``: how the label file would have it."""
+    if task.kind is TaskKind.EXTRACT:
+        return write_findings_cell([Finding(**{**finding, "status": Status(finding["status"])}) for finding in gold])
+    return str(gold)
+
+
 def write_answer(task: TaskSettings, gold: Any) -> str:
     """The text that a model should answer."""
     if task.kind is TaskKind.EXTRACT:

@@ -7,11 +7,12 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 
 import pytest
 
 from residency.errors import StoreError
-from residency.records import Decision, Prediction
+from residency.records import Decision, Failure, Judged, Prediction
 from residency.store.journal import Journal
 from residency.store.ledger import ForgottenRow, Ledger, RunRow
 from residency.store.runs import Workspace
@@ -187,6 +188,25 @@ def test_a_ledger_of_the_first_schema_learns_of_forgotten_patients(tmp_path):
     ledger.note_forgotten(row)
     assert ledger.forgotten_patient("p-1") == row and ledger.forgotten_patient("p-2") is None
     assert ledger.forgotten() == {"p-1"}
+
+
+def test_a_ledger_of_an_earlier_schema_takes_corrected_answers(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    ledger = Ledger.at(path)
+    ledger.decide(Decision(id="1", subject="s", who="w", when="t", verdict="v", why=""))
+    ledger.engine.dispose()
+    with sqlite3.connect(path) as connection:
+        connection.execute("ALTER TABLE decisions DROP COLUMN failure")
+        connection.execute("ALTER TABLE decisions DROP COLUMN judged")
+        connection.execute("UPDATE schema_version SET number = 2")
+    connection.close()
+    ledger = Ledger.at(path)
+    judged = Judged(task="t", document="d-1", patient="p-1", answer="a", corrected="b")
+    later = Decision(id="2", subject="s", who="w", when="t", verdict="v", why="c", failure=Failure.OTHER, judged=judged)
+    ledger.decide(later)
+    assert ledger.decisions()[0].judged is None and ledger.decisions()[1] == later
+    assert ledger.forget_judged("p-2") == 0 and ledger.forget_judged("p-1") == 1
+    assert ledger.decisions()[1] == replace(later, judged=None, why="")
 
 
 def test_a_ledger_is_used_from_the_first_thing_that_it_knows(tmp_path):

@@ -69,7 +69,7 @@ def test_a_refusal_does_not_open_the_gate(reviewed):
 
 def test_the_terminal_takes_keys_and_says_what_to_run_next(reviewed):
     result = CliRunner().invoke(
-        app, ["review", "diagnose", "--who", "Ann", "--project", str(reviewed)], input="c\nz\nw\ns\nq\n"
+        app, ["review", "diagnose", "--who", "Ann", "--project", str(reviewed)], input="c\nz\nw\n\n\n\ns\nq\n"
     )
     assert result.exit_code == 0, result.output
     assert "2 answers judged" in result.output

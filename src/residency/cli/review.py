@@ -2,11 +2,14 @@
 
 In: items, keys. Out: decisions in the ledger.
 
-Covers: judging answers; reading raw documents and naming what was missed; judging doubtful spans; releasing a set of
-de-identified documents; stopping whenever one likes. Does not cover: pages, blind reading.
+Covers: judging answers, and correcting those that are wrong; reading raw documents and naming what was missed; judging
+doubtful spans; releasing a set of de-identified documents; stopping whenever one likes. Does not cover: pages, blind
+reading.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import typer
 from rich.panel import Panel
@@ -19,19 +22,20 @@ from residency.curate.deidentify.labels import Identifier
 from residency.curate.deidentify.recall import in_percent
 from residency.errors import ProjectError
 from residency.project import Project
-from residency.records import Span
+from residency.records import Failure, Judgment, Span, TaskKind
 from residency.release import Release
 from residency.review import (
     Doubtful,
-    Judgment,
+    Item,
     ToRead,
     answers_to_judge,
+    check_corrected,
     check_label,
-    decide,
     deidentified,
     documents_to_read,
     doubtful_spans,
     places_of,
+    record_answer,
     record_reading,
     record_release,
     record_span,
@@ -42,6 +46,17 @@ from residency.review import (
 out = terminal(soft_wrap=False)
 KEYS = {"c": Judgment.CORRECT, "w": Judgment.WRONG, "x": Judgment.CRITICAL}
 PROMPT = "[c]orrect  [w]rong  [x] critically wrong  [s]kip  [q]uit"
+CORRECTED = "Corrected answer (Enter: none)"
+FAILURES = {
+    "m": Failure.MISSED,
+    "i": Failure.INVENTED,
+    "t": Failure.STATUS,
+    "c": Failure.CONFUSED,
+    "f": Failure.FORM,
+    "o": Failure.OTHER,
+}
+FAILURE = "[m]issed  [i]nvented  s[t]atus  [c]onfused  [f]orm  [o]ther  (Enter: none of these)"
+COMMENT = "Comment (Enter: none)"
 READING = "Missed? CLASS text  |  no identifier? -number  |  Enter: read to the end  |  s: skip  q: quit"
 SPAN = "[y] identifier  [n] none  [c] another class  [s]kip  [q]uit"
 OPEN, CLOSE = "\u27e6", "\u27e7"  # around a span: a terminal without color must show it too
@@ -59,10 +74,32 @@ def judge_answers(project: Project, task: str, who: str) -> int:
         if key == "q":
             break
         if key != "s":
-            decide(project, item.subject, KEYS[key], who=who)
+            told = {} if KEYS[key] is Judgment.CORRECT else _wrong(project, item)
+            record_answer(project, item, KEYS[key], who=who, **told)
             judged += 1
     out.print(f"{judged} answers judged. Run again: residency run --project {project.root}")
     return judged
+
+
+def _wrong(project: Project, item: Item) -> dict[str, Any]:
+    """What a reviewer adds to a wrong answer, all of it optional: the corrected one, what went wrong, a comment."""
+    corrected = _corrected(project, item)
+    key = _ask(FAILURE, [*FAILURES, ""])
+    return {"corrected": corrected, "failure": FAILURES.get(key), "why": _line(COMMENT) or ""}
+
+
+def _corrected(project: Project, item: Item) -> str:
+    """The corrected answer, asked for until it fits the task; empty where the reviewer gives none."""
+    several = project.task(item.task).kind is not TaskKind.CLASSIFY
+    while True:
+        lines = [_line(CORRECTED) or ""]
+        while several and lines[-1]:
+            lines.append(_line("...") or "")
+        text = "\n".join(lines).strip()
+        try:
+            return check_corrected(project, item, text) if text else ""
+        except ProjectError as error:
+            out.print(str(error))
 
 
 def read_documents(project: Project, who: str) -> int:
@@ -182,9 +219,10 @@ def _class() -> str:
 
 
 def _ask(prompt: str, keys: list[str] | str) -> str:
+    """One of the keys; "q" where the input ended: what was decided is kept."""
     while True:
         answer = _line(prompt)
-        if answer is None:  # the input ended: what was decided is kept
+        if answer is None:
             return "q"
         if answer.lower()[:1] in list(keys):
             return answer.lower()[:1]

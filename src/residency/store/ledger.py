@@ -2,7 +2,8 @@
 
 In: facts about runs, decisions and forgotten patients. Out: the same, found again by their identity.
 
-Covers: runs (settings, inputs, code version, seed, outputs, time, memory), decisions, who was forgotten, migrations.
+Covers: runs (settings, inputs, code version, seed, outputs, time, memory), decisions with the answers that they are
+about, who was forgotten, migrations.
 Does not cover: the records that runs produce; those are artifacts, named here by their hash.
 
 SQLAlchemy Core over SQLite in WAL mode; nothing here is SQLite only. Opening and migrating: database.py.
@@ -12,13 +13,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
-from sqlalchemy import Column, Connection, Float, Integer, MetaData, String, Table, Text, select
+from sqlalchemy import Column, Connection, Float, Integer, MetaData, String, Table, Text, inspect, select, text
 
-from residency.records import Decision
+from residency.records import Decision, Failure, Judged
 from residency.store.database import Database, Migration
+
+TAKEN_BACK = "taken back"  # verdict on an earlier decision, named as the subject, by whoever made that
 
 TABLES = MetaData()
 
@@ -48,6 +51,8 @@ DECISIONS = Table(
     Column("when", String(32), nullable=False),
     Column("verdict", String(64), nullable=False),
     Column("why", Text, nullable=False),
+    Column("failure", String(32)),
+    Column("judged", Text),  # JSON: the answer that was judged, and the corrected one
 )
 
 
@@ -66,6 +71,13 @@ def _first_tables(connection: Connection) -> None:
 
 def _table_of_forgotten(connection: Connection) -> None:
     FORGOTTEN.create(connection)
+
+
+def _answers_of_decisions(connection: Connection) -> None:
+    known = {column["name"] for column in inspect(connection).get_columns(DECISIONS.name)}
+    for name, kind in (("failure", "VARCHAR(32)"), ("judged", "TEXT")):
+        if name not in known:  # a new ledger's table has them from the start
+            connection.execute(text(f"ALTER TABLE {DECISIONS.name} ADD COLUMN {name} {kind}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +111,7 @@ class Ledger(Database):
 
     name: ClassVar[str] = "ledger"
     lost: ClassVar[str] = "Put back the last good copy, or move the file away: the next run begins anew."
-    migrations: ClassVar[tuple[Migration, ...]] = (_first_tables, _table_of_forgotten)
+    migrations: ClassVar[tuple[Migration, ...]] = (_first_tables, _table_of_forgotten, _answers_of_decisions)
 
     def run(self, key: str) -> RunRow | None:
         with self.reading() as connection:
@@ -152,16 +164,33 @@ class Ledger(Database):
             return set(connection.execute(select(FORGOTTEN.c.pseudonym)).scalars())
 
     def decide(self, decision: Decision) -> None:
-        """Appends a person's decision."""
+        """Appends a person's decision; one that is known by its id is not appended again."""
         values = {name: getattr(decision, name) for name in Decision.__dataclass_fields__}
+        values["judged"] = json.dumps(asdict(decision.judged)) if decision.judged else None
         with self.writing() as connection:
-            connection.execute(DECISIONS.insert().values(**values))
+            if connection.execute(select(DECISIONS.c.id).where(DECISIONS.c.id == decision.id)).first() is None:
+                connection.execute(DECISIONS.insert().values(**values))
 
     def decisions(self) -> list[Decision]:
+        """The decisions that hold, oldest first: all but those that their author has taken back."""
+        said = self.all_decisions()
+        gone = {one.subject for one in said if one.verdict == TAKEN_BACK}
+        return [one for one in said if one.id not in gone and one.verdict != TAKEN_BACK]
+
+    def all_decisions(self) -> list[Decision]:
         """All decisions, oldest first."""
         query = select(*(DECISIONS.c[name] for name in Decision.__dataclass_fields__)).order_by(DECISIONS.c.number)
         with self.reading() as connection:
-            return [Decision(**row) for row in connection.execute(query).mappings()]
+            return [_decision(row) for row in connection.execute(query).mappings()]
+
+    def forget_judged(self, patient: str) -> int:
+        """Takes answers, corrections and comments about this patient out of the decisions; how many. The verdicts stay:
+        they count answers, and say nothing about anyone."""
+        theirs = [d.id for d in self.all_decisions() if d.judged is not None and d.judged.patient == patient]
+        with self.writing() as connection:
+            for name in theirs:
+                connection.execute(DECISIONS.update().where(DECISIONS.c.id == name).values(judged=None, why=""))
+        return len(theirs)
 
 
 def _run(row: Any) -> RunRow:
@@ -169,3 +198,10 @@ def _run(row: Any) -> RunRow:
     for name in ("identity", "outputs", "facts"):
         values[name] = json.loads(values[name])
     return RunRow(**values)
+
+
+def _decision(row: Any) -> Decision:
+    values = dict(row)
+    values["failure"] = Failure(values["failure"]) if values["failure"] else None
+    values["judged"] = Judged(**json.loads(values["judged"])) if values["judged"] else None
+    return Decision(**values)
