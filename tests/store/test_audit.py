@@ -145,6 +145,10 @@ def test_an_anchor_that_is_behind_after_a_kill_is_no_break_and_a_lost_one_is_sai
     studio.anchor.path.write_text("12 nonsense\n")
     with pytest.raises(StoreError, match="anchor"):
         verify(studio)
+    with pytest.raises(StoreError, match="anchor"):
+        write(studio, 1)
+    studio.anchor.path.write_text("")
+    assert verify(studio).entries == 5, "what cannot be anchored is not done"
 
 
 @pytest.mark.parametrize("bad", ["Mr Jones", "a\nb", "", "x" * 129, "näme with space", "<b>"])

@@ -263,6 +263,8 @@ class Studio(Database):
         with super().writing() as connection:
             yield connection
             head = audit_head(connection)
+            if self.anchor is not None:
+                self.anchor.read()  # a damaged one is said before the deed is done, not after
         if self.anchor is not None:
             self.anchor.move(head)
 
