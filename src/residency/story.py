@@ -63,6 +63,7 @@ from residency.evaluate.report import write_evidence, write_report
 from residency.evaluate.report.view import plain
 from residency.evaluate.run import System, choose_shots, few_shot, predict
 from residency.evaluate.safety import harm_tallies, safety
+from residency.evaluate.sampling import Drawn, draw, inclusion_probabilities, risk_of
 from residency.evaluate.slices import Slices, in_bins, own_slices, without_high_age
 from residency.intake import TREATMENT, TreatPatients, deidentify_inbox, raw_document, treatment
 from residency.packs.terminology import Terminology, load_terminology
@@ -120,6 +121,7 @@ class Iteration:
     calibration: dict[str, dict[str, Any]] = field(default_factory=dict)  # by task
     safety: dict[str, dict[str, Any]] = field(default_factory=dict)  # by task, then by system
     slices: dict[str, dict[str, Any]] = field(default_factory=dict)  # by task
+    samples: dict[str, list[Drawn]] = field(default_factory=dict)  # task -> answers that people should look at
     released: Release | None = None
     verdict: GateResult | None = None
     pages: tuple[Path, Path] | None = None  # report.json, report.html
@@ -1075,6 +1077,39 @@ def calibrated(trust: Trust, test: Sequence[Example], predictions: Sequence[Pred
     })  # fmt: skip
 
 
+# --- review -----------------------------------------------------------------------------------------------------
+
+
+def review(iteration: Iteration) -> None:
+    """Draws the answers of the tuned system that people should look at: by risk, each with a known probability."""
+    settings = iteration.project.settings
+    iteration.progress.begin("review", len(settings.tasks))
+    reused = True
+    for task in settings.tasks:
+        held_out = {example.id for example in questions(iteration, task, Split.TEST)}
+        answered = [p for p in iteration.predictions.get((System.TUNED, task.name), ()) if p.example in held_out]
+        if not answered:
+            continue
+
+        def work(run: ActiveRun, answered: Sequence[Prediction] = answered) -> None:
+            chances = inclusion_probabilities(
+                [risk_of(one) for one in answered], settings.review.sample, random_share=settings.review.random_share
+            )
+            run.write("drawn", Drawn, draw([one.id for one in answered], chances, seed=settings.seed))
+            run.facts["population"] = len(answered)
+
+        identity = {
+            "inputs": fingerprint([as_plain(one) for one in answered]),
+            "settings": settings.review.model_dump(mode="json", include={"sample", "random_share"}),
+        }
+        outcome = iteration.once(f"review {task.name}", identity, work, REVIEW_CODE)
+        iteration.samples[task.name] = outcome.read("drawn", Drawn)
+        reused &= outcome.reused
+        iteration.progress.advance()
+    drawn = ", ".join(f"{len(of_task)} of {task}" for task, of_task in iteration.samples.items())
+    iteration.progress.end(f"answers to look at: {drawn or 'none'}", reused=reused)
+
+
 # --- gate and report --------------------------------------------------------------------------------------------
 
 
@@ -1197,10 +1232,11 @@ STAGES: dict[str, Callable[[Iteration], None]] = {
     "tune": tune,
     "evaluate": evaluate,
     "score": score,
+    "review": review,
     "gate": gate,
     "report": report,
 }
-"""The loop, in order. Review, serve and watch join it here when they come."""
+"""The loop, in order. Serve and watch join it here when they come."""
 
 
 # --- identity ---------------------------------------------------------------------------------------------------
@@ -1208,6 +1244,7 @@ STAGES: dict[str, Callable[[Iteration], None]] = {
 CURATION_CODE = ("curate", "packs", "records.py", "tasks.py", "text.py")
 INTAKE_CODE = (*CURATION_CODE, "intake.py")
 TRAINING_CODE = ("tune", "models", "tasks.py")
+REVIEW_CODE = ("evaluate/sampling.py",)
 EVALUATION_CODE = ("evaluate", "models", "tasks.py")
 
 

@@ -4,9 +4,9 @@ In: documents, functions (plain Python: document -> label or None) or a table of
 most speak for, who said what, how far they agree; and for every function how much it covers, overlaps, conflicts and,
 where there are gold labels, how often it is right.
 
-Covers: abstaining, ties (no label is guessed), weights, agreement beyond chance (Krippendorff's alpha for nominal data
-with missing votes, Krippendorff 2011). Does not cover: learning the weights from the votes alone (a generative label
-model); with a few hundred gold labels the accuracies that ``judge`` gives are the better weights.
+Covers: abstaining, ties (no label is guessed), weights, agreement beyond chance. Does not cover: learning the weights
+from the votes alone (a generative label model); with a few hundred gold labels the accuracies that ``judge`` gives are
+the better weights.
 
 A table is TSV with the columns ``label``, ``kind``, ``pattern`` and, if wanted, ``weight``: kind ``text`` is a regular
 expression on the text (case does not matter), ``present``, ``absent`` and ``family`` are a concept id with that status.
@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from residency.agreement import krippendorff_alpha
 from residency.errors import ProjectError
 from residency.records import Document, Status
 
@@ -79,23 +80,7 @@ def judge(votes: Sequence[Vote], gold: Mapping[str, str]) -> list[Judged]:
 def agreement(votes: Iterable[Vote]) -> float | None:
     """Krippendorff's alpha of the functions, -1 to 1; None where no two of them spoke on one document, or all said the
     same label throughout."""
-    pairs: defaultdict[tuple[str, str], float] = defaultdict(float)
-    for one in votes:
-        labels = list(one.said.values())
-        if len(labels) > 1:
-            for a, first in enumerate(labels):
-                for b, second in enumerate(labels):
-                    if a != b:
-                        pairs[first, second] += 1 / (len(labels) - 1)
-    totals: defaultdict[str, float] = defaultdict(float)
-    for (first, _), weight in pairs.items():
-        totals[first] += weight
-    n = sum(totals.values())
-    expected = sum(totals[a] * totals[b] for a in totals for b in totals if a != b)
-    if n <= 1 or not expected:
-        return None
-    observed = sum(weight for (first, second), weight in pairs.items() if first != second)
-    return 1 - (n - 1) * observed / expected
+    return krippendorff_alpha(tuple(one.said.values()) for one in votes)
 
 
 def load_labellers(path: Path) -> list[Labeller]:

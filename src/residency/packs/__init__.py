@@ -40,6 +40,7 @@ class PackSettings(Settings):
     terminology: TerminologySource | None = Field(default=None, description="concepts of the field")
     abbreviations: str | None = Field(default=None, description="TSV: abbreviation, expansion, context, hpo_id, uses")
     synonyms: str | None = Field(default=None, description="TSV: name, hpo_id, status (where the name says it), origin")
+    lay_words: str | None = Field(default=None, description="TSV: name, hpo_id; what patients say, for the search only")
     word_classes: str | None = Field(default=None, description="TSV: word, stands_for; equal in a loose comparison")
     status_cues: str | None = Field(default=None, description="TSV: cue, kind, direction; what negates, doubts, ...")
     units: str | None = Field(default=None, description="TSV: written, standard, base, factor; units of measurement")

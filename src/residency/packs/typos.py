@@ -29,15 +29,20 @@ def deletion_index(vocabulary: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 def nearest(word: str, vocabulary: Container[str], index: Mapping[str, tuple[str, ...]]) -> str | None:
     """The one vocabulary word that is one edit away; None where none or several are."""
+    near = neighbors(word, vocabulary, index)
+    return near.pop() if len(near) == 1 else None
+
+
+def neighbors(word: str, vocabulary: Container[str], index: Mapping[str, tuple[str, ...]]) -> set[str]:
+    """All vocabulary words that are one edit away."""
     if not SHORTEST_TYPO <= len(word) <= LONGEST_TYPO:
-        return None
+        return set()
     shorter = _deletions(word)
     candidates = set(index.get(word, ()))
     candidates.update(piece for piece in shorter if len(piece) >= SHORTEST_TYPO and piece in vocabulary)
     for piece in shorter:
         candidates.update(index.get(piece, ()))
-    near = {candidate for candidate in candidates if one_edit(word, candidate)}
-    return near.pop() if len(near) == 1 else None
+    return {candidate for candidate in candidates if one_edit(word, candidate)}
 
 
 def one_edit(left: str, right: str) -> bool:

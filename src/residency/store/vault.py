@@ -315,6 +315,12 @@ class Vault:
         with self._transaction() as connection:
             return list(connection.execute(query).scalars())
 
+    def owners(self, kind: str) -> dict[str, str]:
+        """The pseudonym of the patient of every record of a kind, by the record's id."""
+        query = select(RECORDS.c.id, RECORDS.c.pseudonym).where(RECORDS.c.kind == kind)
+        with self._transaction() as connection:
+            return {row.id: row.pseudonym for row in connection.execute(query)}
+
     def count(self, kind: str) -> int:
         query = select(func.count()).select_from(RECORDS).where(RECORDS.c.kind == kind)
         with self._transaction() as connection:
