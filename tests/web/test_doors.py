@@ -131,8 +131,13 @@ def test_htmx_sends_the_token_as_a_header(browse):
 
 @pytest.mark.parametrize(
     "headers",
-    [{"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1:9"}, {"Sec-Fetch-Site": "cross-site"}],
-)  # fmt: skip
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:9"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ],
+)
 def test_a_form_from_another_site_is_refused_even_with_its_token(browse, headers):
     assert browse(R.AUDITOR).post("/audit/verify", headers=headers).status_code == 403
 

@@ -331,6 +331,118 @@ def rotate(project: Folder = HERE) -> None:
     rotate_key(Project.open(project))
 
 
+people = typer.Typer(help="Who may do what in the review studio.", no_args_is_help=True)
+app.add_typer(people, name="people")
+Account = Annotated[str, typer.Argument(help="The name that the person signs in with.", metavar="NAME")]
+
+
+@people.command("add")
+def add_person(
+    name: Account,
+    shown: Annotated[str, typer.Option(help="The name that others read.", metavar="TEXT")] = "",
+    role: Annotated[list[str] | None, typer.Option(help="A role; may be given again.", metavar="ROLE")] = None,
+    no_password: Annotated[
+        bool, typer.Option("--no-password", help="Signs in through the company's proxy only.")
+    ] = False,
+    project: Folder = HERE,
+) -> None:
+    """Make an account; the password is asked for, or read from standard input."""
+    from residency.cli.people import add
+
+    add(project, name, shown or name, role or [], no_password=no_password)
+
+
+@people.command("list")
+def list_people(project: Folder = HERE) -> None:
+    """Everyone with their roles."""
+    from residency.cli.people import show_all
+
+    show_all(project)
+
+
+@people.command("role")
+def change_role(
+    name: Account,
+    role: Annotated[str, typer.Argument(help="For example reviewer.", metavar="ROLE")],
+    take: Annotated[bool, typer.Option("--take", help="Take it away instead.")] = False,
+    project: Folder = HERE,
+) -> None:
+    """Give a person a role, or take it away."""
+    from residency.cli.people import change
+
+    change(project, name, role, take=take)
+
+
+@people.command()
+def disable(
+    name: Account,
+    undo: Annotated[bool, typer.Option("--undo", help="Let the person in again.")] = False,
+    project: Folder = HERE,
+) -> None:
+    """Close an account and end its sessions; what the person did stays under the name."""
+    from residency.cli.people import close
+
+    close(project, name, undo=undo)
+
+
+@people.command()
+def password(name: Account, project: Folder = HERE) -> None:
+    """Set a new password, asked for or read from standard input; the person's sessions end."""
+    from residency.cli.people import set_password
+
+    set_password(project, name)
+
+
+audit = typer.Typer(help="The log of what people did.", no_args_is_help=True)
+app.add_typer(audit, name="audit")
+
+
+@audit.command("verify")
+def verify_audit(
+    file: Annotated[
+        Path | None, typer.Argument(help="An exported log; the project's own if not given.", metavar="FILE")
+    ] = None,
+    project: Folder = HERE,
+) -> None:
+    """Whether every entry stands as it was written: exit status 1 if not, 3 if its end cannot be proved."""
+    from residency.cli.audit import verify_log
+
+    raise typer.Exit(verify_log(project, file))
+
+
+@audit.command("export")
+def export_audit(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write.", metavar="OUT")],
+    project: Folder = HERE,
+) -> None:
+    """Write the log as JSON lines."""
+    from residency.cli.audit import export_log
+
+    export_log(project, output)
+
+
+@app.command()
+def web(
+    project: Folder = HERE,
+    host: Annotated[str, typer.Option(help="Address to listen on.", metavar="ADDRESS")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    behind_proxy: Annotated[
+        str | None,
+        typer.Option(help="The header in which the company's sign-on proxy names the person.", metavar="HEADER"),
+    ] = None,
+    proxy_address: Annotated[
+        list[str] | None, typer.Option(help="The proxy's address; may be given again.", metavar="ADDRESS")
+    ] = None,
+    public_host: Annotated[
+        list[str] | None, typer.Option(help="Name under which browsers know the proxy.", metavar="HOST")
+    ] = None,
+) -> None:
+    """Open the review studio for people to work in, in a browser."""
+    from residency.cli.web import serve_studio
+
+    serve_studio(project, host, port, behind_proxy, proxy_address or [], public_host or [])
+
+
 @app.command()
 def models() -> None:
     """List the base models that are known, with licence and defaults."""

@@ -120,7 +120,8 @@ async def refuse_forged(request: Request, token: str, visit: Visit | None = None
     if elsewhere or (site is not None and site not in SAME_ORIGIN):
         raise Forged(403, visit)
     given = request.headers.get(FORM_HEADER) or (await request.form()).get(FORM_FIELD)
-    if not isinstance(given, str) or not is_form_token(given, token):
+    # Without a cookie there is no session that a form could belong to: the token of "" is known to everybody.
+    if not token or not isinstance(given, str) or not is_form_token(given, token):
         raise Forged(403, visit)
 
 

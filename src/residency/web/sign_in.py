@@ -94,7 +94,6 @@ async def sign_out(request: Request) -> Response:
         await run_in_threadpool(desk.sessions.end, visit.token)
     response = RedirectResponse("/sign-in", 303)
     response.delete_cookie(desk.cookie, path="/", secure=desk.secure, httponly=True, samesite="strict")
-    response.headers["Clear-Site-Data"] = '"cache"'
     return response
 
 
