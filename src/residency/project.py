@@ -48,6 +48,7 @@ from residency.store.studio import Studio
 from residency.store.vault import Vault, lost_vault
 from residency.tasks import TaskSettings
 from residency.tune.lora import Recipe
+from residency.tune.pairs import PreferenceRecipe
 from residency.tune.trackers import Tracker
 
 PROJECT_FILE = "residency.yaml"
@@ -77,6 +78,9 @@ class ProjectSettings(Settings):
     base: str = Field(default="embedded", description="base model: embedded, or a local model folder")
     template: str | None = Field(default=None, description="chat template, for a base that the catalogue does not know")
     recipe: Recipe = Field(default=Recipe(), description="training recipe; what is not set comes from the catalogue")
+    preference: PreferenceRecipe = Field(
+        default=PreferenceRecipe(), description="how an adapter learns from preference pairs: residency tune --pairs"
+    )
     tracker: Tracker | None = Field(
         default=None,
         description="tensorboard, mlflow or wandb gets the curve of a training run; none if left out",

@@ -93,14 +93,35 @@ def tune(
         int | None, typer.Option(min=1, help="Show this many samples as the model sees them.", metavar="COUNT")
     ] = None,
     sweep: Annotated[bool, typer.Option("--sweep", help="Try learning rates in short runs, and propose one.")] = False,
+    pairs: Annotated[
+        Path | None, typer.Option(help="Teach preference pairs: id, prompt, chosen, rejected.", metavar="PAIRS.jsonl")
+    ] = None,
+    corrections: Annotated[bool, typer.Option("--corrections", help="Teach reviewers' corrections as pairs.")] = False,
+    adapter: Annotated[
+        Path | None, typer.Option(help="Adapter that learns the pairs; the project's if not given.", metavar="ADAPTER")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Where the new adapter goes.", metavar="NEW")
+    ] = None,
     project: Folder = HERE,
 ) -> None:
-    """Run the loop up to tuning; or look at what would be trained on, or at learning rates, without training."""
+    """Run the loop up to tuning; look at what would be trained on, or at learning rates, without training; or teach
+    the adapter which answers people prefer."""
     from residency.errors import ProjectError
 
-    if show is not None and sweep:
-        raise ProjectError("--show and --sweep: one at a time.", fix="Leave one of them out.")
-    if show is not None:
+    teaches = pairs is not None or corrections
+    if sum([show is not None, sweep, teaches]) > 1:
+        raise ProjectError("--show, --sweep and --pairs or --corrections: one at a time.", fix="Leave the others out.")
+    if teaches != (output is not None) or (adapter is not None and not teaches):
+        raise ProjectError(
+            "Teaching preferences needs pairs and a place: --pairs or --corrections, and -o.",
+            fix="For example: residency tune --pairs PAIRS.jsonl -o ADAPTER",
+        )
+    if output is not None:
+        from residency.cli.tune import teach
+
+        teach(project, output, file=pairs, corrections=corrections, adapter=adapter)
+    elif show is not None:
         from residency.cli.tune import show_samples
 
         show_samples(project, show)

@@ -1,8 +1,9 @@
-"""Tuning on the command line: what the model sees, and a sweep.
+"""Tuning on the command line: what the model sees, a sweep, preferences.
 
-In: what the command was given. Out: colored samples, a table.
+In: what the command was given. Out: colored samples, tables.
 
-Covers: rendering; without colors the headings still say what is learned. Does not cover: doing it (rehearsal.py).
+Covers: rendering; without colors the headings still say what is learned. Does not cover: doing it (rehearsal.py,
+preferences.py).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from residency.cli.files import out
 from residency.cli.progress import bars
+from residency.preferences import teach_preferences
 from residency.rehearsal import see_samples, sweep_rates
 from residency.tune.show import Piece
 
@@ -64,3 +66,27 @@ def show_sweep(project: Path) -> None:
         return
     out.print("Proposed for residency.yaml:\n")
     out.print(f"recipe:\n  learning_rate: {found.proposed:g}")
+
+
+def teach(project: Path, target: Path, *, file: Path | None, corrections: bool, adapter: Path | None) -> None:
+    """Teaches preference pairs and prints what the pairs of other patients say of it."""
+    with bars() as progress:
+        taught = teach_preferences(
+            project, progress, target, file=file, corrections=corrections, adapter=adapter
+        )  # fmt: skip
+    learned = taught.adapter.card.preferences
+    assert learned is not None  # that is what was taught
+    table = Table("step", "training loss", "judging loss", "margin", "accuracy")
+    for point in learned.curve:
+        loss = "" if point.loss is None else f"{point.loss:.3f}"
+        accuracy = f"{point.accuracy:.0%}" if point.step else ""  # before the first step every margin is zero
+        style = "bold" if point.step == learned.best_step else ""
+        table.add_row(str(point.step), loss, f"{point.judged:.3f}", f"{point.margin:.3f}", accuracy, style=style)
+    out.print(table)
+    out.print(f"{learned.pairs} pairs trained on; judged by {learned.judging} of other patients. Rewards are nats.")
+    if not learned.helped:
+        out.print(
+            "Nothing was learned that holds for pairs of other patients: keep the adapter that you have.",
+            style="yellow",
+        )
+    out.print(f"{taught.adapter.name} from a-{learned.parent_sha256[:12]}: {taught.adapter.folder}")

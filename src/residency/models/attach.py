@@ -1,6 +1,7 @@
 """Putting a PEFT adapter on a base.
 
-In: a ``Base`` and a folder with adapter_config.json and adapter_model.safetensors. Out: a module that computes with it.
+In: a ``Base`` and a folder with adapter_config.json and adapter_model.safetensors. Out: a module that computes with it,
+or one that goes on learning.
 
 Covers: LoRA in all its PEFT variants; refusing pickles, other kinds of adapters, and adapters of another base.
 Does not cover: training one (tune/), its card (tune/).
@@ -37,6 +38,12 @@ def attach(base: Base, folder: Path, *, merge: bool = False) -> torch.nn.Module:
     return _merged(_load(base, folder)) if merge else _load(base, folder).get_base_model()
 
 
+def attach_trainable(base: Base, folder: Path) -> Any:
+    """The base with the adapter in ``folder`` as a PEFT model whose adapter goes on learning, in fp32."""
+    _check_config(folder)
+    return _load(base, folder, trainable=True)
+
+
 @contextmanager
 def quiet_peft() -> Iterator[None]:
     """Without two warnings: PEFT asks transformers a question under its old name; missing weights are an error here."""
@@ -60,14 +67,17 @@ def _check_config(folder: Path) -> None:
         raise ModelError(f"{folder}: the adapter is of the kind {kind!r}, not LORA.", fix="Train a LoRA adapter.")
 
 
-def _load(base: Base, folder: Path) -> Any:
+def _load(base: Base, folder: Path, *, trainable: bool = False) -> Any:
     from peft import PeftModel
     from safetensors import SafetensorError
 
     try:
-        # The adapter's numbers in the base's precision: PEFT would widen bf16 to fp32, which costs half the speed.
+        # To compute with, the adapter's numbers in the base's precision: PEFT would widen bf16 to fp32, which costs
+        # half the speed. To learn, fp32: a step of the optimizer is smaller than what bf16 can hold.
         with quiet_peft():
-            model = PeftModel.from_pretrained(base.fork(), str(folder), autocast_adapter_dtype=False)
+            model = PeftModel.from_pretrained(
+                base.fork(), str(folder), is_trainable=trainable, autocast_adapter_dtype=trainable
+            )
     except (RuntimeError, ValueError, KeyError) as error:
         raise ModelError(
             f"{folder}: the adapter does not fit the base {base.entry.name} ({type(error).__name__}).", fix=ANOTHER
@@ -77,7 +87,7 @@ def _load(base: Base, folder: Path) -> Any:
             f"{folder}: the adapter cannot be read ({type(error).__name__}).", fix="Copy the adapter's folder again."
         ) from error
     _require_same_weights(model, base, folder)
-    return model.eval().requires_grad_(False)
+    return model if trainable else model.eval().requires_grad_(False)
 
 
 def _require_same_weights(model: Any, base: Base, folder: Path) -> None:

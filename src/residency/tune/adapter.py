@@ -14,6 +14,8 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,7 @@ from residency.errors import ModelError
 from residency.models.base import Base
 from residency.settings import Settings, explain
 from residency.tune.lora import Recipe
+from residency.tune.pairs import PreferenceRecipe
 
 if TYPE_CHECKING:
     import torch
@@ -51,6 +54,46 @@ class CurvePoint(Settings):
     )
 
 
+class PreferencePoint(Settings):
+    """What the pairs that are not trained on say of a state, beside the adapter that the run began with.
+
+    A reward is beta x (log-likelihood of an answer under this state - under the adapter of the beginning), in nats.
+    """
+
+    step: int = Field(ge=0, description="steps done, count")
+    epoch: float = Field(ge=0, description="passes over the training pairs done")
+    loss: float | None = Field(description="training loss, mean over the steps since the last point; none at the start")
+    judged: float = Field(ge=0, description="loss on the judging pairs; ln 2 = 0.693 where nothing was learned")
+    margin: float = Field(description="reward of the chosen answer less that of the rejected, mean over judging pairs")
+    accuracy: float = Field(ge=0, le=1, description="share of judging pairs whose margin is above 0")
+
+
+class Preferences(Settings):
+    """What an adapter learned from preference pairs, after the training that the rest of its card tells of."""
+
+    parent_sha256: str = Field(description="hash of the adapter that it began with, and was held near to")
+    pairs: int = Field(ge=0, description="pairs trained on, count")
+    judging: int = Field(ge=0, description="pairs of other patients that judged, count")
+    nameless: int = Field(ge=0, description="pairs without a patient, count: nobody can tell whose they are")
+    by_task: dict[str, int] = Field(description="pairs trained on by task, count")
+    data: str = Field(description="hash over the tokens of all pairs, both sides")
+    recipe: PreferenceRecipe = Field(description="recipe")
+    curve: tuple[PreferencePoint, ...] = Field(description="the state before the first step, and after every epoch")
+    best_step: int = Field(ge=0, description="the step whose weights these are")
+    library: str = Field(description="what computed the steps, with its version")
+    created: str = Field(description="ISO 8601, UTC")
+
+    @property
+    def best(self) -> PreferencePoint:
+        """The point whose weights these are."""
+        return next(point for point in self.curve if point.step == self.best_step)
+
+    @property
+    def helped(self) -> bool:
+        """Whether the judging pairs find the state better than the adapter of the beginning."""
+        return self.best.judged < self.curve[0].judged
+
+
 class AdapterCard(Settings):
     """Where an adapter comes from."""
 
@@ -74,6 +117,9 @@ class AdapterCard(Settings):
     )
     tokens: int = Field(ge=0, description="tokens trained on, count")
     created: str = Field(description="ISO 8601, UTC")
+    preferences: Preferences | None = Field(
+        default=None, description="what it learned from preference pairs afterwards; none if nothing"
+    )
     weights_sha256: str = Field(default="", description="hash of adapter_model.safetensors and adapter_config.json")
 
 
@@ -96,21 +142,43 @@ class Adapter:
 
 def save_adapter(model: PeftModel, card: AdapterCard, folder: Path) -> Adapter:
     """Writes the adapter beside ``folder`` and moves it there whole; an older one at that place is replaced."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-    try:
+    with _whole_folder(folder) as beside:
         # Without this word PEFT asks the Hugging Face hub for the base's configuration.
         model.save_pretrained(str(beside), save_embedding_layers=False)
         _sort_config(beside / CONFIG)
         (beside / "README.md").unlink(missing_ok=True)  # PEFT's empty form; card.json says more
         card = card.model_copy(update={"weights_sha256": content_sha256(beside)})
         (beside / CARD).write_text(card.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    return Adapter(folder, card)
+
+
+def copy_adapter(adapter: Adapter, folder: Path) -> Adapter:
+    """The same adapter in another folder; an older one at that place is replaced."""
+    may_be_adapter(folder)
+    with _whole_folder(folder) as beside:
+        for name in (CONFIG, WEIGHTS, CARD):
+            shutil.copy2(adapter.folder / name, beside / name)
+    return Adapter(folder, adapter.card)
+
+
+def may_be_adapter(folder: Path) -> None:
+    """ModelError where something else than an adapter of ours stands in ``folder``: saving would delete it."""
+    if folder.exists() and not (folder / CARD).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ModelError(f"{folder}: there is something else than an adapter.", fix="Name another folder.")
+
+
+@contextmanager
+def _whole_folder(folder: Path) -> Iterator[Path]:
+    """Gives a temporary folder beside ``folder`` and moves it there whole; what was there is replaced."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    try:
+        yield beside
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(beside, folder)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    return Adapter(folder, card)
 
 
 def load_card(folder: Path) -> Adapter:
