@@ -224,6 +224,7 @@ def run_project(root: Path, progress: Progress, *, until: str | None = None, fre
         raise ProjectError(f"--until {until}: there is no such stage.", fix=f"Use one of: {', '.join(STAGES)}.")
     project = Project.open(root)
     iteration = Iteration(project, progress)
+    project.hear_the_studio()
     with project.workspace.alone():
         if fresh:
             project.workspace.clear()

@@ -153,7 +153,7 @@ def test_a_killed_process_leaves_its_decisions_to_the_next_one_and_they_are_told
     assert ledger.decisions() == []
     [(_, waiting)] = room.queues.untold()
     ledger.decide(waiting[0])  # or here, before the studio knew
-    assert Room(project).hand_on() == 1
+    run_project(project.root, Silent())
     assert len(ledger.decisions()) == 1 and room.queues.untold() == []
 
 
@@ -163,11 +163,12 @@ def test_rates_have_intervals_and_count_the_terminals_verdicts(told_with):
     validate = room.work("validate")
     queue = queue_of(room, "validate", "diagnose")
     with pytest.raises(Exception, match="Nobody has judged"):
-        validate.error_rate("diagnose")
+        validate.rates("diagnose")
     for verdict in ("wrong", "critically wrong", "correct"):
         room.answer(room.next(queue, "ann").token, "ann", {"verdicts": [judge(verdict)]}, saw=0)
     record_answer(project, answers_to_judge(project, "diagnose")[0], Judgment.CORRECT, who="ben")
-    errors, critical = validate.error_rate("diagnose"), validate.critical_rate("diagnose")
+    rates = validate.rates("diagnose")
+    errors, critical = rates.wrong, rates.critical
     assert errors.looked_at == 4 and errors.drawn == 6
     assert 0 < critical.these.value < errors.these.value < 1
     assert errors.these.low < errors.these.value < errors.these.high
