@@ -33,7 +33,7 @@ def told_with(told):
         root, _ = told
         settings = yaml.safe_load((root / "residency.yaml").read_text())
         (root / "residency.yaml").write_text(yaml.safe_dump({**settings, **changes}))
-        run_project(root, Silent())
+        run_project(root, Silent(), until="review")
         return Project.open(root)
 
     return open_it
