@@ -22,6 +22,7 @@ from residency.curate.labelling import Vote, agreement
 from residency.errors import ProjectError
 from residency.project import Project
 from residency.records import Document, TaskKind
+from residency.store.audit import Event, note
 from residency.store.files import why_no_file, writable_file, write_text
 from residency.story import recall
 from residency.tasks import write_findings_cell
@@ -45,6 +46,7 @@ def export_tasks(project: Project, target: Path) -> tuple[int, Path]:
         raise ProjectError(f"{target}: the labelling configuration goes there.", fix="Name a file that ends in .json.")
     iteration = recall(project, until="split")
     tasks = list(to_label_studio(iteration.documents, project.settings.tasks))
+    note(project.studio, Event.EXPORTED, subject="label-studio", facts={"documents": len(tasks)})
     write_tasks(tasks, target)
     write_text(config, labelling_config(project.settings.tasks, iteration.labels))
     return len(tasks), config

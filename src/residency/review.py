@@ -8,7 +8,8 @@ missed, what is no identifier); doubtful spans, one by one; the verdict on a who
 not cover: pages, several reviewers, agreement; what becomes of corrections (curate/corrections.py).
 
 The order is drawn with the project's seed, so that the first n items are a random sample of all, whoever stops when.
-Raw text is decrypted for one item at a time and written nowhere.
+Raw text is decrypted for one item at a time and written nowhere. Each decision is in the audit log, and so is each look
+(``log_look``), under the user of this machine.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ from residency.records import (
     record_id,
 )
 from residency.release import APPROVED, REFUSED, Release
+from residency.store.audit import Event, note
 from residency.store.runs import Outcome
 from residency.story import Iteration, judge, questions, recall
 from residency.tasks import write_answer
@@ -238,6 +240,11 @@ def check_places(places: Iterable[Place], document: str, length: int) -> None:
         check_label(place.label)
 
 
+def log_look(project: Project, document: str) -> None:
+    """Logs that raw text of a document is shown to a person; whoever shows it calls this first."""
+    note(project.studio, Event.RAW_TEXT_READ, subject=document)
+
+
 def places_of(text: str, part: str, label: str) -> list[Place]:
     """Everywhere that ``part`` stands in a text, over line ends too; for a person who types what was missed."""
     words = r"\s+".join(map(re.escape, part.split()))
@@ -325,6 +332,8 @@ def _append(
         id=record_id("v", subject=subject, who=who, when=when, verdict=verdict, why=why),
         subject=subject, who=who.strip(), when=when, verdict=verdict, why=why, failure=failure, judged=judged,
     )  # fmt: skip
+    # Logged first: a kill in between leaves an entry without its decision, never a decision that the log does not know.
+    note(project.studio, Event.DECIDED, subject=decision.id)
     project.workspace.ledger.decide(decision)
     return decision
 

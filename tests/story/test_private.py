@@ -32,6 +32,7 @@ from residency.review import (
     standing,
 )
 from residency.run.progress import Silent
+from residency.store.audit import latest, verify
 from residency.story import run_project
 from residency.trace import trace_record
 
@@ -150,6 +151,18 @@ def test_a_place_outside_the_text_and_an_unknown_class_are_refused(project: Path
     with pytest.raises(ProjectError, match="no class"):
         record_reading(opened, first, [Place(5, 10, "name please")], [], who="Pat")
     assert opened.workspace.ledger.decisions() == []
+
+
+def test_looks_at_raw_text_and_decisions_are_in_the_audit_log_and_no_text_is(project: Path) -> None:
+    command = ["review", "--deidentified", "--who", "Pat Example", "-p", str(project)]
+    assert CliRunner().invoke(app, command, input="\nq\n").exit_code == 0  # one read, another shown
+    opened = Project.open(project)
+    said = latest(opened.studio, most=3)
+    assert [entry.what for entry in said] == ["raw-text-read", "decided", "raw-text-read"]
+    decision = opened.workspace.ledger.decisions()[0]
+    assert [entry.subject for entry in said[1:]] == [decision.id, decision.subject]
+    assert said[0].who.startswith("console:") and verify(opened.studio).whole
+    assert plaintext_in(project / ".residency") == []
 
 
 def test_judged_spans_do_not_come_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

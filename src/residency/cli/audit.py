@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from residency.cli.people import console_user
 from residency.cli.terminal import terminal
 from residency.project import Project
-from residency.store.audit import Verification, export, read_exported, verify, verify_entries
+from residency.store.audit import Verification, console_user, export, read_exported, verify, verify_entries
 
 BROKEN, UNPROVED = 1, 3  # exit statuses, as those of the gate's NO-GO and INCONCLUSIVE
 

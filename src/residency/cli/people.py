@@ -11,7 +11,6 @@ Whoever may run commands in the project's folder owns its database: the log name
 from __future__ import annotations
 
 import getpass
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from rich.table import Table
 from residency.cli.terminal import terminal
 from residency.errors import ProjectError
 from residency.project import Project
+from residency.store.audit import console_user
 from residency.store.people import People, checked_password
 from residency.store.roles import role_named
 
@@ -64,15 +64,6 @@ def set_password(project: Path, name: str) -> None:
     people.named(name)
     people.set_password(name, _new_password(name), by=console_user())
     out.print(f"{name}: the password was changed; every session has ended.")
-
-
-def console_user() -> str:
-    """Who runs this command, as one word for the audit log."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # no such user in this container
-        user = ""
-    return f"console:{re.sub(r'[^A-Za-z0-9._-]', '', user)[:40] or 'unknown'}"
 
 
 def _people(project: Path) -> People:

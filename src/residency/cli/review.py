@@ -34,6 +34,7 @@ from residency.review import (
     deidentified,
     documents_to_read,
     doubtful_spans,
+    log_look,
     places_of,
     rates,
     record_answer,
@@ -119,6 +120,7 @@ def read_documents(project: Project, who: str) -> int:
     done, run = 0, deidentified(project)
     out.print(f"Classes: {', '.join(Identifier)}. The text is real: see that nobody looks over your shoulder.")
     for read in documents_to_read(project):
+        log_look(project, read.document)
         out.print(Panel(_numbered(read), title=Text(f"document {read.document}")))
         answer = _reading(read)
         if answer is None:
@@ -137,6 +139,7 @@ def judge_spans(project: Project, who: str) -> int:
     """Shows doubtful spans in their context until the person stops; the number judged."""
     judged = 0
     for doubtful in doubtful_spans(project):
+        log_look(project, doubtful.document)
         out.print(Panel(_in_context(doubtful), title=Text(f"{doubtful.span.label}?  {doubtful.why}")))
         key = _ask(SPAN, ["y", "n", "c", "s", "q"])
         if key == "q":

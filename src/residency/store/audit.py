@@ -12,6 +12,7 @@ refused. A reason that a person types stays in the table of the deed, where it c
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
 import re
@@ -119,6 +120,21 @@ def append(
     connection.execute(AUDIT.insert().values(**values))
     connection.execute(AUDIT_HEAD.update().values(number=unsigned.number, hash=values["hash"]))
     return Entry(**values)
+
+
+def note(studio: Studio, event: Event, *, subject: str = "-", facts: Mapping[str, Fact] | None = None) -> None:
+    """Adds an entry about what somebody does at this machine's terminal, in a transaction of its own."""
+    with studio.writing() as connection:
+        append(connection, event, who=console_user(), subject=subject, facts=facts)
+
+
+def console_user() -> str:
+    """Who runs this command, as one word for the log: the user of this machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # no such user in this container
+        user = ""
+    return f"console:{re.sub(r'[^A-Za-z0-9._-]', '', user)[:40] or 'unknown'}"
 
 
 def latest(studio: Studio, *, most: int, before: int | None = None) -> list[Entry]:

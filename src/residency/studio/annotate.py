@@ -26,6 +26,7 @@ from residency.evaluate.run import System
 from residency.exchange import read_annotations, write_tasks
 from residency.project import Project
 from residency.records import Document, Finding, Prediction, Split, Status, TaskKind, record_id
+from residency.store.audit import Event, note
 from residency.store.files import writable_file
 from residency.store.queues import Duty, Item, Queues, Suggestion
 from residency.store.studio import NAME
@@ -283,12 +284,15 @@ class Annotate:
         for one in self.annotations():
             said[one.document].append(one)
         documents = [self._document(name) for name in said]
+        note(self.project.studio, Event.EXPORTED, subject="label-studio", facts={"documents": len(documents)})
         write_tasks(list(to_label_studio(documents, self.project.settings.tasks, said)), target)
         return sum(map(len, said.values()))
 
     def import_answers(self, source: Path) -> int:
         """Takes the JSON that Label Studio exported in as answers; the number kept."""
-        return self.bring(read_annotations(self.project, source, self.documents))
+        annotations = read_annotations(self.project, source, self.documents)
+        note(self.project.studio, Event.IMPORTED, subject="label-studio", facts={"annotations": len(annotations)})
+        return self.bring(annotations)
 
     # --- look-up ----------------------------------------------------------------------------------------------
 
