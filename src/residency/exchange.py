@@ -12,15 +12,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from residency.curate.label_studio import Annotation, from_label_studio, labelling_config, to_label_studio
 from residency.curate.labelling import Vote, agreement
 from residency.errors import ProjectError
 from residency.project import Project
-from residency.records import TaskKind
+from residency.records import Document, TaskKind
 from residency.store.audit import Event, note
 from residency.store.files import why_no_file, writable_file, write_text
 from residency.story import recall
@@ -46,25 +47,17 @@ def export_tasks(project: Project, target: Path) -> tuple[int, Path]:
     iteration = recall(project, until="split")
     tasks = list(to_label_studio(iteration.documents, project.settings.tasks))
     note(project.studio, Event.EXPORTED, subject="label-studio", facts={"documents": len(tasks)})
-    write_text(target, json.dumps(tasks, ensure_ascii=False, indent=1) + "\n")
+    write_tasks(tasks, target)
     write_text(config, labelling_config(project.settings.tasks, iteration.labels))
     return len(tasks), config
 
 
 def import_annotations(project: Project, source: Path, target: Path) -> Imported:
     """Reads an export of Label Studio and writes it as a label file to ``target``."""
-    problem = why_no_file(source)
-    if problem:
-        raise ProjectError(f"{source}: {problem}.", fix="Name the JSON that Label Studio exported.")
+    documents = {document.id: document for document in recall(project, until="split").documents}
     if writable_file(target) == source.resolve():
         raise ProjectError(f"{target}: the label file would replace the export.", fix="Name another file with -o.")
-    try:
-        exported = json.loads(source.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ProjectError(f"{source}: cannot be read ({type(error).__name__}).", fix="Export as JSON.") from None
-    documents = {document.id: document for document in recall(project, until="split").documents}
-    texts = {name: document.text for name, document in documents.items()}
-    annotations = from_label_studio(exported, texts, project.settings.tasks)
+    annotations = read_annotations(project, source, documents)
     labels = project.settings.labels
     columns = [labels.report, labels.patient, "annotator", *(task.answer for task in project.settings.tasks)]
     lines = io.StringIO()
@@ -77,6 +70,24 @@ def import_annotations(project: Project, source: Path, target: Path) -> Imported
     return Imported(
         len(annotations), tuple(dict.fromkeys(one.who for one in annotations)), _agreement(project, annotations), target
     )
+
+
+def read_annotations(project: Project, source: Path, documents: Mapping[str, Document]) -> list[Annotation]:
+    """The annotations of an export of Label Studio about these documents, by id."""
+    problem = why_no_file(source)
+    if problem:
+        raise ProjectError(f"{source}: {problem}.", fix="Name the JSON that Label Studio exported.")
+    try:
+        exported = json.loads(source.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ProjectError(f"{source}: cannot be read ({type(error).__name__}).", fix="Export as JSON.") from None
+    texts = {name: document.text for name, document in documents.items()}
+    return from_label_studio(exported, texts, project.settings.tasks)
+
+
+def write_tasks(tasks: Sequence[dict[str, Any]], target: Path) -> None:
+    """Writes tasks as the JSON that Label Studio takes."""
+    write_text(target, json.dumps(tasks, ensure_ascii=False, indent=1) + "\n")
 
 
 def _cells(project: Project, one: Annotation) -> list[str]:

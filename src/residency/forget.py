@@ -27,6 +27,7 @@ from residency.intake import raw_documents_of
 from residency.project import Project
 from residency.records import Document
 from residency.store.ledger import ForgottenRow
+from residency.store.queues import Queues
 from residency.store.runs import Outcome
 from residency.story import TRAINED, raw_documents
 
@@ -68,6 +69,7 @@ def forget_patient(project: Project, patient: str) -> ForgottenPatient:
         noted = _note(project, pseudonym)
         forgotten = project.vault.forget(pseudonym)
         project.workspace.ledger.forget_judged(pseudonym)
+        Queues(project.studio).forget(pseudonym)
         project.workspace.clear(keep=("tune",))
         for name in PAGES:
             (project.root / name).unlink(missing_ok=True)

@@ -43,6 +43,7 @@ from residency.settings import Settings, explain, read_yaml
 from residency.store.anchor import Anchor, anchor_path
 from residency.store.identity import own_identity
 from residency.store.keys import LocalWrapper, key_fingerprint, key_rotation, project_key
+from residency.store.queues import Queues
 from residency.store.runs import Workspace
 from residency.store.studio import Studio
 from residency.store.vault import Vault, lost_vault
@@ -214,6 +215,11 @@ class Project:
         """People, audit log and queues of work; made on first use."""
         with own_identity(self.root, self.root / IDENTITY_FILE) as known:
             return Studio.beside(self.root / STUDIO_FILE, Anchor(anchor_path(known.id)))
+
+    def hear_the_studio(self) -> None:
+        """The ledger gets what a killed process of the studio has not told it, before anything is made of decisions."""
+        if (self.root / STUDIO_FILE).is_file():
+            Queues(self.studio).hand_on(self.workspace.ledger)
 
     def task(self, name: str) -> TaskSettings:
         return next(task for task in self.settings.tasks if task.name == name)

@@ -15,7 +15,7 @@ Raw text is decrypted for one item at a time and written nowhere. Each decision 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +35,7 @@ from residency.curate.deidentify.feedback import (
 from residency.curate.deidentify.labels import Identifier
 from residency.errors import ProjectError
 from residency.evaluate.run import System
+from residency.evaluate.sampling import Rate, estimate_rate
 from residency.intake import TREATMENT, raw_document, treatment
 from residency.packs.terminology import load_terminology
 from residency.project import Project
@@ -53,7 +54,7 @@ from residency.records import (
 from residency.release import APPROVED, REFUSED, Release
 from residency.store.audit import Event, note
 from residency.store.runs import Outcome
-from residency.story import judge, questions, recall
+from residency.story import Iteration, judge, questions, recall
 from residency.tasks import write_answer
 
 CONTEXT = 120  # characters shown on both sides of a doubtful span
@@ -162,6 +163,42 @@ def check_corrected(project: Project, item: Item, text: str) -> str:
     if answer.split() == item.answer.split():
         raise ProjectError("The corrected answer is the system's own.", fix="Correct it, or judge the answer correct.")
     return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """How often the tuned system's answers are wrong in whatever way, and critically wrong."""
+
+    wrong: Rate
+    critical: Rate
+
+
+def rates(project: Project, task: str, iteration: Iteration | None = None) -> Rates:
+    """The rates over all answers on test patients, from those of the iteration's sample that people have judged so far,
+    wherever they did; of several reviewers of an answer, their share."""
+    known = iteration or recall(project)
+    said: dict[str, dict[str, str]] = {}
+    for decision in project.workspace.ledger.decisions():
+        said.setdefault(decision.subject, {})[decision.who] = decision.verdict
+    drawn = known.samples.get(task, [])
+    judged = [one for one in drawn if one.id in said]
+    example_of = {one.id: one.example for one in known.predictions.get((System.TUNED, task), ())}
+    patient_of = {one.id: one.patient for one in questions(known, project.task(task), Split.TEST)}
+
+    def rate(*verdicts: Judgment) -> Rate:
+        return estimate_rate(
+            [_share(said[one.id].values(), verdicts) for one in judged],
+            [one.probability for one in judged],
+            [patient_of[example_of[one.id]] for one in judged],
+            drawn=len(drawn),
+            population=known.runs[f"review {task}"].facts["population"] if drawn else 0,
+        )
+
+    return Rates(wrong=rate(Judgment.WRONG, Judgment.CRITICAL), critical=rate(Judgment.CRITICAL))
+
+
+def _share(said: Collection[str], verdicts: Sequence[Judgment]) -> float:
+    return sum(one in verdicts for one in said) / len(said)
 
 
 # --- de-identification ------------------------------------------------------------------------------------------

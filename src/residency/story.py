@@ -261,6 +261,7 @@ def run_project(
     project = Project.open(root)
     iteration = Iteration(project, progress, processes=processes)
     iteration.other = named_adapter(iteration, adapter) if adapter is not None else None
+    project.hear_the_studio()
     with project.workspace.alone():
         if fresh:
             project.workspace.clear()

@@ -150,7 +150,8 @@ def test_half_read_items_are_finished_first(queues):
     taken = queues.next(QUEUE, "ann")
     queues.answer(taken.token, "ann", "A", saw=0)
     queues.answer(queues.next(QUEUE, "ann").token, "ann", "A", saw=0)
-    assert [queues.next(QUEUE, who).item.id for who in ("ben", "cyd")] == ["i-0", "i-1"]
+    queues.add([(item(9), -1.0)], readers=2)
+    assert [queues.next(QUEUE, who).item.id for who in ("ben", "cyd", "dan")] == ["i-0", "i-1", "i-9"]
 
 
 def test_a_lease_ends_and_the_late_answer_is_kept_all_the_same(queues, clock):
@@ -256,6 +257,15 @@ def test_a_third_person_adjudicates_where_two_differ(queues):
     assert [a.content for a in queues.of_item("i-1")] == ["A", "B"]
     queues.answer(third.token, "cyd", "B", saw=0, differ=differ)
     assert [a.content for a in queues.answers(QUEUE, duty=Duty.ADJUDICATE)] == ["B"]
+
+
+def test_nobody_adjudicates_before_all_readers_have_answered(queues):
+    filled(queues, items=1, readers=3)
+    for who, label in (("ann", "A"), ("ben", "B")):
+        queues.answer(queues.next(QUEUE, who).token, who, label, saw=0, differ=differ)
+    assert queues.next(QUEUE, "dan", duty=Duty.ADJUDICATE) is None
+    queues.answer(queues.next(QUEUE, "cyd").token, "cyd", "A", saw=0, differ=differ)
+    assert queues.next(QUEUE, "dan", duty=Duty.ADJUDICATE) is not None
 
 
 def test_adjudication_is_dropped_where_the_readers_agree_after_all_and_comes_back(queues):

@@ -10,6 +10,7 @@ import yaml
 from residency.errors import ProjectError
 from residency.evaluate.gate import GateVerdict
 from residency.evaluate.run import System
+from residency.forget import forget_patient
 from residency.intake import TREATMENT, raw_document, treatment
 from residency.project import Project
 from residency.records import Judgment
@@ -32,7 +33,7 @@ def told_with(told):
         root, _ = told
         settings = yaml.safe_load((root / "residency.yaml").read_text())
         (root / "residency.yaml").write_text(yaml.safe_dump({**settings, **changes}))
-        run_project(root, Silent())
+        run_project(root, Silent(), until="review")
         return Project.open(root)
 
     return open_it
@@ -114,18 +115,29 @@ def test_an_edit_replaces_the_decision_and_carries_the_correction(told_with):
         room.answer(item.token, "ann", {"verdicts": [judge("correct")]}, saw=1)
 
 
-@pytest.mark.parametrize(
-    "content",
-    [None, {}, [], {"verdicts": []}, {"verdicts": [{}]}, {"verdicts": [judge("fine")]},
-     {"verdicts": [judge("correct", corrected="x")]}, {"verdicts": [judge("wrong", corrected="no such label")]},
-     {"verdicts": [judge("wrong", failure="x")]}, {"verdicts": [judge("wrong", comment="\x00")]},
-     {"verdicts": [judge("wrong", comment=7)]}, {"verdicts": [judge("correct")] * 2}, {"verdicts": [judge("correct", score=1)]}],
-)  # fmt: skip
-def test_what_is_no_verdict_is_refused_and_nothing_is_kept(told, content):
+NO_VERDICT = [
+    None,
+    {},
+    [],
+    {"verdicts": []},
+    {"verdicts": [{}]},
+    {"verdicts": [judge("fine")]},
+    {"verdicts": [judge("correct", corrected="x")]},
+    {"verdicts": [judge("wrong", corrected="no such label")]},
+    {"verdicts": [judge("wrong", failure="x")]},
+    {"verdicts": [judge("wrong", comment="\x00")]},
+    {"verdicts": [judge("wrong", comment=7)]},
+    {"verdicts": [judge("correct")] * 2},
+    {"verdicts": [judge("correct", score=1)]},
+]
+
+
+def test_what_is_no_verdict_is_refused_and_nothing_is_kept(told):
     room = Room(Project.open(told[0]))
     item = room.next(queue_of(room, "validate", "diagnose"), "ann")
-    with pytest.raises(ProjectError):
-        room.answer(item.token, "ann", content, saw=0)
+    for content in NO_VERDICT:
+        with pytest.raises(ProjectError):
+            room.answer(item.token, "ann", content, saw=0)
     assert room.again(item.token, "ann").version == 0
     assert room.project.workspace.ledger.decisions() == []
 
@@ -141,7 +153,7 @@ def test_a_killed_process_leaves_its_decisions_to_the_next_one_and_they_are_told
     assert ledger.decisions() == []
     [(_, waiting)] = room.queues.untold()
     ledger.decide(waiting[0])  # or here, before the studio knew
-    assert Room(project).hand_on() == 1
+    run_project(project.root, Silent())
     assert len(ledger.decisions()) == 1 and room.queues.untold() == []
 
 
@@ -151,11 +163,12 @@ def test_rates_have_intervals_and_count_the_terminals_verdicts(told_with):
     validate = room.work("validate")
     queue = queue_of(room, "validate", "diagnose")
     with pytest.raises(Exception, match="Nobody has judged"):
-        validate.error_rate("diagnose")
+        validate.rates("diagnose")
     for verdict in ("wrong", "critically wrong", "correct"):
         room.answer(room.next(queue, "ann").token, "ann", {"verdicts": [judge(verdict)]}, saw=0)
     record_answer(project, answers_to_judge(project, "diagnose")[0], Judgment.CORRECT, who="ben")
-    errors, critical = validate.error_rate("diagnose"), validate.critical_rate("diagnose")
+    rates = validate.rates("diagnose")
+    errors, critical = rates.wrong, rates.critical
     assert errors.looked_at == 4 and errors.drawn == 6
     assert 0 < critical.these.value < errors.these.value < 1
     assert errors.these.low < errors.these.value < errors.these.high
@@ -218,16 +231,22 @@ def test_a_part_of_a_name_that_stays_is_a_miss_and_the_space_between_two_is_none
     assert room.again(item.token, "pat").view["missed"] == [{"start": after, "end": after + 3, "label": "NAME"}]
 
 
-@pytest.mark.parametrize(
-    "content", [{"marked": [{"start": 0, "end": 10**9, "label": "NAME"}]}, {"marked": [{"start": 3, "end": 3, "label": "NAME"}]},
-                {"marked": [{"start": 0, "end": 2, "label": "name <b>"}]}, {"marked": [7]}, {"marked": [{"start": True, "end": 2, "label": "NAME"}]},
-                {"text": "x"}],
-)  # fmt: skip
-def test_a_reading_that_does_not_fit_is_refused(told, content):
+NO_READING = [
+    {"marked": [{"start": 0, "end": 10**9, "label": "NAME"}]},
+    {"marked": [{"start": 3, "end": 3, "label": "NAME"}]},
+    {"marked": [{"start": 0, "end": 2, "label": "name <b>"}]},
+    {"marked": [{"start": True, "end": 2, "label": "NAME"}]},
+    {"marked": [7]},
+    {"text": "x"},
+]
+
+
+def test_a_reading_that_does_not_fit_is_refused(told):
     room = Room(Project.open(told[0]))
     item = room.next(queue_of(room, "read"), "pat")
-    with pytest.raises(ProjectError):
-        room.answer(item.token, "pat", content, saw=0)
+    for content in NO_READING:
+        with pytest.raises(ProjectError):
+            room.answer(item.token, "pat", content, saw=0)
 
 
 def test_doubtful_spans_are_judged_in_their_context(told, monkeypatch):
@@ -316,20 +335,60 @@ def test_suggestions_are_asked_for_and_never_in_the_view(told):
     assert "terminology" not in json.dumps(item.view)
 
 
-@pytest.mark.parametrize(
-    ("task", "content"),
-    [("diagnose", {"label": "Gamma disease"}), ("diagnose", {"findings": []}), ("diagnose", {"label": ["x"]}),
-     ("findings", {"findings": "x"}), ("findings", {"findings": [{"start": 0, "end": 2, "concept": "HP:9", "status": "present"}]}),
-     ("findings", {"findings": [{"start": 0, "end": 10**8, "concept": "HP:0001337", "status": "present"}]}),
-     ("findings", {"findings": [{"start": 0, "end": 2, "concept": "HP:0001337", "status": "maybe"}]}),
-     ("summary", {"text": "  "}), ("summary", {"text": "x", "certainty": "very"})],
-)  # fmt: skip
-def test_an_annotation_that_does_not_fit_is_refused(told, task, content):
+TREMOR = {"start": 0, "end": 2, "concept": "HP:0001337", "status": "present"}
+NO_ANNOTATION = {
+    "diagnose": [{"label": "Gamma disease"}, {"findings": []}, {"label": ["x"]}],
+    "findings": [
+        {"findings": "x"},
+        {"findings": [{**TREMOR, "concept": "HP:9"}]},
+        {"findings": [{**TREMOR, "end": 10**8}]},
+        {"findings": [{**TREMOR, "status": "maybe"}]},
+    ],
+    "summary": [{"text": "  "}, {"text": "x", "certainty": "very"}],
+}
+
+
+def test_an_annotation_that_does_not_fit_is_refused(told):
     room = Room(Project.open(told[0]))
-    queue, _ = ask(room, task)
+    for task, contents in NO_ANNOTATION.items():
+        queue, _ = ask(room, task)
+        item = room.next(queue, "ann")
+        for content in contents:
+            with pytest.raises(ProjectError):
+                room.answer(item.token, "ann", content, saw=0)
+
+
+def test_answers_go_to_label_studio_and_come_back_as_they_were(told, tmp_path):
+    room = Room(Project.open(told[0]))
+    annotate = room.work("annotate")
+    contents = {"diagnose": {"label": "Alpha disease"}, "findings": {"findings": [TREMOR]}, "summary": {"text": "x"}}
+    for task, content in contents.items():
+        queue, _ = ask(room, task, 1)
+        for who in ("ann@clinic", "ben@clinic"):
+            room.answer(room.next(queue, who).token, who, content, saw=0)
+    assert annotate.export_answers(tmp_path / "out.json") == 2
+    before = annotate.annotations()
+    assert annotate.import_answers(tmp_path / "out.json") == 0  # they are here already
+    exported = (tmp_path / "out.json").read_text().replace("ben@clinic", "cyd@clinic")
+    (tmp_path / "in.json").write_text(exported)
+    assert annotate.import_answers(tmp_path / "in.json") == 3
+    after = {(one.document, one.who): (one.findings, one.answers) for one in annotate.annotations()}
+    said = {one.who: (one.findings, one.answers) for one in before}
+    assert [its for (_, who), its in after.items() if who == "cyd@clinic"] == [said["ben@clinic"]]
+    (tmp_path / "bad.json").write_text(exported.replace("Alpha disease", "Gamma disease"))
+    with pytest.raises(ProjectError, match="none of those known"):
+        annotate.import_answers(tmp_path / "bad.json")
+
+
+def test_a_forgotten_patient_leaves_the_studio(told):
+    project = Project.open(told[0])
+    room = Room(project)
+    queue, _ = ask(room, "summary", 1)
     item = room.next(queue, "ann")
-    with pytest.raises(ProjectError):
-        room.answer(item.token, "ann", content, saw=0)
+    room.answer(item.token, "ann", {"text": "He likes to swim."}, saw=0)
+    forget_patient(project, room.queues.lease(item.token, "ann").item.patient)
+    assert [answer.content for answer in room.queues.history(item.token, "ann")] == [None]
+    assert room.next(queue, "ben") is None
 
 
 def test_only_documents_without_an_answer_are_asked_about_by_themselves(told):

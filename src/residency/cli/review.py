@@ -36,6 +36,7 @@ from residency.review import (
     doubtful_spans,
     log_look,
     places_of,
+    rates,
     record_answer,
     record_reading,
     record_release,
@@ -79,7 +80,18 @@ def judge_answers(project: Project, task: str, who: str) -> int:
             record_answer(project, item, KEYS[key], who=who, **told)
             judged += 1
     out.print(f"{judged} answers judged. Run again: residency run --project {project.root}")
+    if judged:
+        show_rates(project, task)
     return judged
+
+
+def show_rates(project: Project, task: str) -> None:
+    """What the verdicts so far say of all answers on test patients, and of those on new ones."""
+    found = rates(project, task)
+    for name, rate in (("wrong", found.wrong), ("critically wrong", found.critical)):
+        for about, known in ((f"these {rate.population}", rate.these), ("new patients' like these", rate.new)):
+            between = "" if known.low is None else f" ({100 * known.low:.1f} to {100 * (known.high or 0):.1f} %)"
+            out.print(f"Of {about} answers {100 * known.value:.1f} % are {name}{between}.")
 
 
 def _wrong(project: Project, item: Item) -> dict[str, Any]:

@@ -57,15 +57,28 @@ def labelling_config(tasks: Sequence[TaskSettings], labels: Mapping[str, Sequenc
     return "\n".join([*lines, "</View>"]) + "\n"
 
 
-def to_label_studio(documents: Iterable[Document], tasks: Sequence[TaskSettings]) -> Iterator[dict[str, Any]]:
-    """One task a document, with what is known of it as one annotation."""
+def to_label_studio(
+    documents: Iterable[Document],
+    tasks: Sequence[TaskSettings],
+    said: Mapping[str, Sequence[Annotation]] | None = None,
+) -> Iterator[dict[str, Any]]:
+    """One task a document, with what is known of it as one annotation; or, where ``said`` is given, with what people
+    said, one annotation each, by document id."""
     marked = _marks_findings(tasks)
     for document in documents:
-        results = [*(_finding_results(document) if marked else ()), *_answer_results(document, tasks)]
-        annotation = {"completed_by": {"email": OURS}, "result": results}
+        known = Annotation(
+            document.id, OURS, document.findings, {t.name: document.answers.get(t.answer, "") for t in tasks}
+        )
+        people = [known] if said is None else said.get(document.id, ())
+        results = [
+            (one.who, [*(_finding_results(document.text, one) if marked else ()), *_answer_results(one, tasks)])
+            for one in people
+        ]
         yield {
             "data": {"text": document.text, "document": document.id, "report": document.key},
-            "annotations": [annotation] if results else [],
+            "annotations": [
+                {"completed_by": {"email": who}, "result": its} for who, its in results if its or said is not None
+            ],
         }
 
 
@@ -103,14 +116,14 @@ def _marks_findings(tasks: Sequence[TaskSettings]) -> bool:
     return any(task.kind is TaskKind.EXTRACT for task in tasks)
 
 
-def _finding_results(document: Document) -> Iterator[dict[str, Any]]:
-    for number, finding in enumerate(document.findings):
+def _finding_results(text: str, said: Annotation) -> Iterator[dict[str, Any]]:
+    for number, finding in enumerate(said.findings):
         if finding.start is None or finding.end is None:
             continue
         place = {
-            "start": _utf16(document.text, finding.start),
-            "end": _utf16(document.text, finding.end),
-            "text": document.text[finding.start : finding.end],
+            "start": _utf16(text, finding.start),
+            "end": _utf16(text, finding.end),
+            "text": text[finding.start : finding.end],
         }
         region = {"id": f"f{number}", "to_name": TEXT}
         yield {**region, "from_name": STATUS, "type": "labels", "value": {**place, "labels": [finding.status.value]}}
@@ -118,9 +131,9 @@ def _finding_results(document: Document) -> Iterator[dict[str, Any]]:
         yield {**region, "from_name": CONCEPT, "type": "textarea", "value": {**place, "text": [name]}}
 
 
-def _answer_results(document: Document, tasks: Sequence[TaskSettings]) -> Iterator[dict[str, Any]]:
+def _answer_results(said: Annotation, tasks: Sequence[TaskSettings]) -> Iterator[dict[str, Any]]:
     for task in tasks:
-        answer = document.answers.get(task.answer)
+        answer = said.answers.get(task.name)
         if not answer or task.kind is TaskKind.EXTRACT:
             continue
         kind = "choices" if task.kind is TaskKind.CLASSIFY else "textarea"

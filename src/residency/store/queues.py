@@ -30,6 +30,7 @@ from sqlalchemy.exc import IntegrityError
 
 from residency.errors import ProjectError, StoreError
 from residency.records import Decision
+from residency.store.ledger import Ledger
 from residency.store.studio import (
     ANSWERS,
     ITEMS,
@@ -628,6 +629,17 @@ class Queues:
         query = select(OUTBOX.c.answer, OUTBOX.c.decisions).order_by(OUTBOX.c.answer).limit(most)
         with self.studio.reading() as connection:
             return [(row.answer, _DECISIONS.validate_json(row.decisions)) for row in connection.execute(query)]
+
+    def hand_on(self, ledger: Ledger) -> int:
+        """Tells the ledger what it does not know yet; the number of decisions. A killed process leaves some behind, and
+        the next call tells them; the ledger keeps once what it is told twice."""
+        told = 0
+        for number, decisions in self.untold():
+            for decision in decisions:
+                ledger.decide(decision)
+            self.told([number])
+            told += len(decisions)
+        return told
 
     def told(self, numbers: Iterable[int]) -> None:
         """The ledger knows these answers now."""

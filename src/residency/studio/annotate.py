@@ -15,16 +15,21 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from residency.curate.label_studio import Annotation
+from residency.curate.label_studio import Annotation, to_label_studio
 from residency.errors import ProjectError
 from residency.evaluate.annotators import Agreement, agree_on_findings, agree_on_labels, agree_on_scale
 from residency.evaluate.order import Known, in_order
 from residency.evaluate.run import System
+from residency.exchange import read_annotations, write_tasks
 from residency.project import Project
 from residency.records import Document, Finding, Prediction, Split, Status, TaskKind, record_id
+from residency.store.audit import Event, note
+from residency.store.files import writable_file
 from residency.store.queues import Duty, Item, Queues, Suggestion
+from residency.store.studio import NAME
 from residency.story import Iteration, questions, recall
 from residency.studio.work import Filled, View, a_place, a_text, an_object, one_of
 from residency.tasks import TaskSettings
@@ -253,14 +258,41 @@ class Annotate:
     def bring(self, annotations: Sequence[Annotation]) -> int:
         """Takes annotations from elsewhere in as answers of whoever made them; the number of answers kept. What a
         person has answered here stays."""
-        kept = 0
-        for task in self.project.settings.tasks:
-            its = [(one, content) for one in annotations if (content := _content(task, one)) is not None]
-            self.ask(task.name, list(dict.fromkeys(one.document for one, _ in its)))
-            for one, content in its:
-                item = self._item(task.name, self._document(one.document), random=False)
-                kept += self.queues.bring(item.id, one.who, self.check(item, content, duty=Duty.READ))
-        return kept
+        checked: list[tuple[Item, str, Any]] = []
+        for one in annotations:
+            if not 0 < len(one.who) <= NAME or not one.who.isprintable():
+                raise ProjectError(
+                    f"document {one.document}: an annotation has no name of 1 to {NAME} characters.",
+                    fix="Export with the annotators' email addresses.",
+                )
+            for task in self.project.settings.tasks:
+                content = _content(task, one)
+                if content is not None:
+                    item = self._item(task.name, self._document(one.document), random=False)
+                    checked.append((item, one.who, self.check(item, content, duty=Duty.READ)))
+        asked: dict[str, dict[str, None]] = defaultdict(dict)
+        for item, _, _ in checked:
+            asked[item.facts["task"]][item.subject] = None
+        for task_name, documents in asked.items():
+            self.ask(task_name, list(documents))
+        return sum(self.queues.bring(item.id, who, content) for item, who, content in checked)
+
+    def export_answers(self, target: Path) -> int:
+        """Writes what people said as Label Studio's JSON; the number of annotations."""
+        writable_file(target)
+        said: dict[str, list[Annotation]] = defaultdict(list)
+        for one in self.annotations():
+            said[one.document].append(one)
+        documents = [self._document(name) for name in said]
+        note(self.project.studio, Event.EXPORTED, subject="label-studio", facts={"documents": len(documents)})
+        write_tasks(list(to_label_studio(documents, self.project.settings.tasks, said)), target)
+        return sum(map(len, said.values()))
+
+    def import_answers(self, source: Path) -> int:
+        """Takes the JSON that Label Studio exported in as answers; the number kept."""
+        annotations = read_annotations(self.project, source, self.documents)
+        note(self.project.studio, Event.IMPORTED, subject="label-studio", facts={"annotations": len(annotations)})
+        return self.bring(annotations)
 
     # --- look-up ----------------------------------------------------------------------------------------------
 

@@ -106,15 +106,8 @@ class Room:
         return answer
 
     def hand_on(self) -> int:
-        """Tells the ledger every answer that it does not know yet; the number of decisions. A killed process leaves
-        some behind, and the next call tells them."""
-        told = 0
-        for number, decisions in self.queues.untold():
-            for decision in decisions:
-                self.project.workspace.ledger.decide(decision)
-            self.queues.told([number])
-            told += len(decisions)
-        return told
+        """Tells the ledger every answer that it does not know yet; the number of decisions."""
+        return self.queues.hand_on(self.project.workspace.ledger)
 
     def _tell(self, work: Work) -> Tell | None:
         """What the ledger is told of an answer: that the earlier version's decisions are taken back, and the new ones.

@@ -11,7 +11,7 @@ Does not cover: drawing the sample (evaluate/sampling.py), training on correctio
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from random import Random
@@ -19,18 +19,17 @@ from typing import Any
 
 from residency.agreement import cohen_kappa
 from residency.errors import ProjectError
-from residency.evaluate.sampling import Rate, Shown, estimate_rate, pick_copies
+from residency.evaluate.sampling import Shown, pick_copies
 from residency.project import Project
 from residency.records import Example, Failure, Judgment, Prediction, Split, record_id
 from residency.review import Item as Judgeable
-from residency.review import answer_decision
+from residency.review import Rates, answer_decision, rates
 from residency.settings import fingerprint
 from residency.store.queues import Answer, Duty, Item, Queues, Suggestion
 from residency.story import Iteration, questions, recall
 from residency.studio.work import Filled, View, a_text, an_object, one_of
 
 SIDES = ("A", "B")
-WRONG = (Judgment.WRONG, Judgment.CRITICAL)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,28 +169,9 @@ class Validate:
 
     # --- what follows -----------------------------------------------------------------------------------------
 
-    def error_rate(self, task: str) -> Rate:
-        """The rate of wrong and critically wrong answers of the tuned system."""
-        return self._rate(task, lambda verdict: verdict in WRONG)
-
-    def critical_rate(self, task: str) -> Rate:
-        """The rate of critically wrong answers of the tuned system."""
-        return self._rate(task, lambda verdict: verdict == Judgment.CRITICAL)
-
-    def _rate(self, task: str, counts: Callable[[str], bool]) -> Rate:
-        """From every verdict that holds, whether it was given here or in the terminal; of several reviewers of an
-        answer, their share."""
-        said: dict[str, dict[str, str]] = defaultdict(dict)
-        for decision in self.project.workspace.ledger.decisions():
-            said[decision.subject][decision.who] = decision.verdict
-        drawn = self.iteration.samples[task]
-        judged = [one for one in drawn if one.id in said]
-        shares = [sum(map(counts, said[one.id].values())) / len(said[one.id]) for one in judged]
-        return estimate_rate(
-            shares, [one.probability for one in judged],
-            [self._example(self._prediction(one.id)).patient for one in judged],
-            drawn=len(drawn), population=self.iteration.runs[f"review {task}"].facts["population"],
-        )  # fmt: skip
+    def rates(self, task: str) -> Rates:
+        """Of wrong answers and of critically wrong ones, from every verdict that holds, given here or elsewhere."""
+        return rates(self.project, task, self.iteration)
 
     def consistency(self, task: str) -> list[Consistency]:
         """Each reviewer's verdicts on the hidden duplicates beside their first ones."""

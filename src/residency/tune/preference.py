@@ -122,7 +122,7 @@ def make_trainer(model: Any, base: Base, checked: Checked, recipe: PreferenceRec
     import torch
     from datasets import Dataset
     from transformers.trainer_callback import PrinterCallback
-    from trl import DPOConfig
+    from trl.trainer.dpo_config import DPOConfig
     from trl.trainer.dpo_trainer import DataCollatorForPreference
 
     if base.device.type == "cuda" and torch.cuda.device_count() > 1:
@@ -172,7 +172,7 @@ def make_trainer(model: Any, base: Base, checked: Checked, recipe: PreferenceRec
 
 def _own_trainer() -> Any:
     """TRL's DPOTrainer without its tokenization and its telemetry."""
-    from trl import DPOTrainer
+    from trl.trainer.dpo_trainer import DPOTrainer
 
     def as_they_are(self: Any, dataset: Any, *_: Any) -> Any:
         return dataset
