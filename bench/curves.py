@@ -180,7 +180,7 @@ class Evaluator:
 
 def compare(runs: dict[str, Run], given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     """Every run's steps, taken in turn until each has taken all of its own."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(given.threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ | {"OMP_NUM_THREADS": str(given.threads)}
     workers = {}
     for name, run in runs.items():  # one after the other: a project is opened by one process at a time
         command = [sys.executable, __file__, str(given.project), "--worker", name, "--rate", f"{name}={run.rate}"]

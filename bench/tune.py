@@ -5,8 +5,9 @@ second, peak memory, and the loss of every step.
 
 Every system lives in a process of its own, reads the same batches in the same order from the same first weights, and
 waits for its turn: one step of each, then the next step. So another process on the machine slows all of them alike, and
-peak memory is that of one system. Two passes over the same examples: the second one is where kept hidden states count.
-Peers come with `pip install 'residency[bench]'`.
+peak memory is that of one system. Threads sleep where they wait: where others work beside them, spinning ones take ten
+times the CPU time. On a quiet machine OMP_WAIT_POLICY=ACTIVE shows what a user gets there. Two passes over the same
+examples: the second one is where kept hidden states count. Peers come with `pip install 'residency[bench]'`.
 
 Covers: the cost of a step. Does not cover: what a whole run ends with.
 
@@ -251,7 +252,7 @@ def _peak_mb() -> float:
 
 def compare(names: list[str], project: Path, batches: int, threads: int) -> dict[str, list[dict[str, float]]]:
     """Every system's steps, taken in turn."""
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ | {"OMP_NUM_THREADS": str(threads)}
     workers = {}
     for name in names:  # one after the other: a project is opened by one process at a time
         command = [sys.executable, __file__, str(project), "--worker", name, "--batches", str(batches)]
