@@ -54,10 +54,11 @@ def export_tasks(project: Project, target: Path) -> tuple[int, Path]:
 
 def import_annotations(project: Project, source: Path, target: Path) -> Imported:
     """Reads an export of Label Studio and writes it as a label file to ``target``."""
-    documents = {document.id: document for document in recall(project, until="split").documents}
     if writable_file(target) == source.resolve():
         raise ProjectError(f"{target}: the label file would replace the export.", fix="Name another file with -o.")
-    annotations = read_annotations(project, source, documents)
+    exported = read_export(source)
+    documents = {document.id: document for document in recall(project, until="split").documents}
+    annotations = annotations_of(project, exported, documents)
     labels = project.settings.labels
     columns = [labels.report, labels.patient, "annotator", *(task.answer for task in project.settings.tasks)]
     lines = io.StringIO()
@@ -72,15 +73,19 @@ def import_annotations(project: Project, source: Path, target: Path) -> Imported
     )
 
 
-def read_annotations(project: Project, source: Path, documents: Mapping[str, Document]) -> list[Annotation]:
-    """The annotations of an export of Label Studio about these documents, by id."""
+def read_export(source: Path) -> Any:
+    """What Label Studio exported, unchecked; ProjectError where it is no JSON."""
     problem = why_no_file(source)
     if problem:
         raise ProjectError(f"{source}: {problem}.", fix="Name the JSON that Label Studio exported.")
     try:
-        exported = json.loads(source.read_text(encoding="utf-8"))
+        return json.loads(source.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ProjectError(f"{source}: cannot be read ({type(error).__name__}).", fix="Export as JSON.") from None
+
+
+def annotations_of(project: Project, exported: Any, documents: Mapping[str, Document]) -> list[Annotation]:
+    """The annotations of an export about these documents, by id."""
     texts = {name: document.text for name, document in documents.items()}
     return from_label_studio(exported, texts, project.settings.tasks)
 

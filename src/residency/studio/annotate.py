@@ -23,7 +23,7 @@ from residency.errors import ProjectError
 from residency.evaluate.annotators import Agreement, agree_on_findings, agree_on_labels, agree_on_scale
 from residency.evaluate.order import Known, in_order
 from residency.evaluate.run import System
-from residency.exchange import read_annotations, write_tasks
+from residency.exchange import annotations_of, read_export, write_tasks
 from residency.project import Project
 from residency.records import Document, Finding, Prediction, Split, Status, TaskKind, record_id
 from residency.store.audit import Event, note
@@ -290,7 +290,7 @@ class Annotate:
 
     def import_answers(self, source: Path) -> int:
         """Takes the JSON that Label Studio exported in as answers; the number kept."""
-        annotations = read_annotations(self.project, source, self.documents)
+        annotations = annotations_of(self.project, read_export(source), self.documents)
         note(self.project.studio, Event.IMPORTED, subject="label-studio", facts={"annotations": len(annotations)})
         return self.bring(annotations)
 
