@@ -261,7 +261,7 @@ def test_documents_go_to_label_studio_and_annotations_come_back_as_a_label_file(
 def test_training_texts_are_written_differently_and_held_out_ones_are_not(make_project):
     augmenting = {"copies": 2, "names": 1.0, "sections": 1.0, "typos": 0.1}
     iteration = run_project(make_project(augment=augmenting), Silent(), until="release")
-    examples = written_differently(iteration)
+    examples = written_differently(iteration, {})
     assert examples and {example.split for example in examples} == {Split.TRAIN}
     assert {example.origin for example in examples} == {Origin.SYNTHETIC}
     originals = {e.id: e for task in iteration.project.settings.tasks for e in questions(iteration, task, Split.TRAIN)}
