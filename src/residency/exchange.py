@@ -23,7 +23,7 @@ from residency.errors import ProjectError
 from residency.project import Project
 from residency.records import Document, TaskKind
 from residency.store.audit import Event, note
-from residency.store.files import why_no_file, writable_file, write_text
+from residency.store.files import refuse_input, why_no_file, writable_file, write_text
 from residency.story import recall
 from residency.tasks import write_findings_cell
 
@@ -55,8 +55,7 @@ def export_tasks(project: Project, target: Path) -> tuple[int, Path]:
 def import_annotations(project: Project, source: Path, target: Path) -> Imported:
     """Reads an export of Label Studio and writes it as a label file to ``target``."""
     documents = {document.id: document for document in recall(project, until="split").documents}
-    if writable_file(target) == source.resolve():
-        raise ProjectError(f"{target}: the label file would replace the export.", fix="Name another file with -o.")
+    refuse_input(target, [source])
     annotations = read_annotations(project, source, documents)
     labels = project.settings.labels
     columns = [labels.report, labels.patient, "annotator", *(task.answer for task in project.settings.tasks)]
