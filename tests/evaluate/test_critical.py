@@ -136,7 +136,7 @@ def test_the_shipped_table_is_read_and_a_project_may_bring_its_own(tmp_path: Pat
     own.write_text("# ours\n" + "\t".join(COLUMNS) + "\nconfused\tA\tB\t1\tx;y\tbecause\n")
     table = load_table(load_pack("neurology"), own)
     assert table is not None and unknown_labels(table, ["A"]) == ("B",)
-    with pytest.raises(ProjectError, match="no such file"):
+    with pytest.raises(ProjectError, match="is not there"):
         load_table(load_pack("neurology"), tmp_path / "none.tsv")
 
 

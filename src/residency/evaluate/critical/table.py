@@ -28,7 +28,6 @@ from pathlib import Path
 from residency.errors import ProjectError
 from residency.packs import Pack
 from residency.packs.terminology import Terminology, load_terminology
-from residency.store.files import why_no_file
 
 COLUMNS = ("error", "what", "than", "severity", "agreed_by", "why")
 ANY = "*"
@@ -139,16 +138,17 @@ def unknown_labels(table: CriticalTable, labels: Collection[str]) -> tuple[str, 
 
 
 def _rows_of(file: Path) -> Iterable[dict[str, str]]:
-    problem = why_no_file(file)
-    if problem:
-        raise ProjectError(f"{file}: no table of critical errors: {problem}.", fix="Correct its path.")
     try:
+        if not file.is_file():
+            raise ProjectError(f"{file}: the table of critical errors is not there.", fix="Correct its path.")
         lines = [line for line in file.read_text(encoding="utf-8-sig").splitlines() if not line.startswith("#")]
         return list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
     except UnicodeDecodeError:
         raise ProjectError(f"{file}: not UTF-8 text.", fix="Save the table as UTF-8.") from None
     except (OSError, csv.Error) as error:
-        raise ProjectError(f"{file}: cannot be read ({type(error).__name__}).", fix="Name a table of tabs.") from None
+        raise ProjectError(
+            f"{file}: cannot be read ({type(error).__name__}).", fix="Name a table of critical errors."
+        ) from None
 
 
 def _row(row: Mapping[str, str], terminology: Terminology | None) -> Row:
