@@ -40,6 +40,7 @@ class Imported:
 
 def export_tasks(project: Project, target: Path) -> tuple[int, Path]:
     """Writes the tasks to ``target`` and the labelling configuration beside it; how many, and where."""
+    project.refuse_output(target)
     place = writable_file(target)
     config = target.with_suffix(".xml")
     if writable_file(config) == place:
@@ -56,6 +57,7 @@ def import_annotations(project: Project, source: Path, target: Path) -> Imported
     """Reads an export of Label Studio and writes it as a label file to ``target``."""
     documents = {document.id: document for document in recall(project, until="split").documents}
     refuse_input(target, [source])
+    project.refuse_output(target)
     annotations = read_annotations(project, source, documents)
     labels = project.settings.labels
     columns = [labels.report, labels.patient, "annotator", *(task.answer for task in project.settings.tasks)]

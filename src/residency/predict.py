@@ -272,6 +272,7 @@ def predict_file(
 ) -> Predicted:
     """Answers every record of the file; an equal call that was killed is gone on with."""
     options = Options(pack=str(specialist.project.pack.folder), workers=1, skip_bad=skip_bad)
+    specialist.project.refuse_output(target)
     index = open_lines(source, options, target=target)
     progress.begin("predict", len(index))
     scratch = _scratch(specialist, index)
