@@ -59,6 +59,8 @@ from residency.tasks import TaskSettings
 
 TOGETHER = 8  # records asked about together; a kill loses at most these
 ROUNDED = 6  # digits of a probability
+# Keys that only an answer has: those of an earlier answer to the same record would be taken for this one's.
+OF_AN_ANSWER = frozenset({"label_set", "probabilities", "not_borne_out"})
 
 
 class Failure(StrEnum):
@@ -345,7 +347,8 @@ def _write(
             record = read_at(index.path, index.places([one.number]))[0]
             patient = patient_of(record)
             whose = {"patient": specialist.pseudonym(patient)} if patient else {}
-            lines.put(one.number, {**record, **whose, **one.keys, **named})
+            others = {key: value for key, value in record.items() if key not in OF_AN_ANSWER}
+            lines.put(one.number, {**others, **whose, **one.keys, **named})
             failed.update([one.keys["error"]] if one.keys["error"] else [])
             abstained += one.keys["abstained"] is True
     return dict(failed.most_common()), abstained

@@ -235,3 +235,11 @@ def test_predictions_need_no_gold_answer(told):
     labels = iteration.labels["diagnose"]
     (group,) = answers_of(model, "tuned", task, asked, labels, lambda name: None, group_size=4)
     assert isinstance(group[0], Prediction) and group[0].nats is None
+
+
+def test_an_earlier_answer_to_a_record_is_not_taken_for_this_one_and_half_a_character_does_no_harm(told, tmp_path):
+    stale = {"label_set": ["Alpha disease"], "probabilities": {"Alpha disease": 1.0}, "not_borne_out": ["x"]}
+    records = [{"id": 1, "text": " ", **stale}, {"id": 2, "text": NEW + "\ud800", "note": "kept"}]
+    _, lines = predict(specialist(told[0], "diagnose"), tmp_path, *records)
+    assert not stale.keys() & lines[0].keys() and lines[0]["error"] == "empty"
+    assert lines[1]["note"] == "kept" and lines[1]["error"] is None
