@@ -275,7 +275,8 @@ def predict_file(
     """Answers every record of the file; an equal call that was killed is gone on with."""
     options = Options(pack=str(specialist.project.pack.folder), workers=1, skip_bad=skip_bad)
     specialist.project.refuse_output(target)
-    index = open_lines(source, options, target=target)
+    # Cleansing mends half a character; a text that stays as it is must have none, for no tokenizer reads it.
+    index = open_lines(source, options, target=target, check=_check_characters if specialist.curated else None)
     progress.begin("predict", len(index))
     scratch = _scratch(specialist, index)
     scratch.mkdir(parents=True, exist_ok=True)
@@ -294,6 +295,13 @@ def predict_file(
         records=len(index), skipped=index.problems, failed=failed, abstained=abstained, trusted=specialist.trusted,
         adapter=specialist.iteration.adapter.name, found_before=len(done),
     )  # fmt: skip
+
+
+def _check_characters(record: Mapping[str, Any]) -> None:
+    try:
+        record["text"].encode()
+    except UnicodeEncodeError:
+        raise ValueError("text holds half a character") from None
 
 
 def _scratch(specialist: Specialist, index: Index) -> Path:

@@ -243,3 +243,9 @@ def test_an_earlier_answer_to_a_record_is_not_taken_for_this_one_and_half_a_char
     _, lines = predict(specialist(told[0], "diagnose"), tmp_path, *records)
     assert not stale.keys() & lines[0].keys() and lines[0]["error"] == "empty"
     assert lines[1]["note"] == "kept" and lines[1]["error"] is None
+
+
+def test_half_a_character_in_a_text_that_stays_as_it_is_is_named_by_line(told, tmp_path):
+    made = specialist(told[0], "diagnose", scripted=False, curated=True)
+    with pytest.raises(RecordError, match="line 1: text holds half a character"):
+        predict(made, tmp_path, {"id": 1, "text": NEW + "\ud800"})
