@@ -23,7 +23,7 @@ from residency.errors import ProjectError
 from residency.project import Project
 from residency.records import Document, TaskKind
 from residency.store.audit import Event, note
-from residency.store.files import why_no_file, writable_file, write_text
+from residency.store.files import refuse_input, why_no_file, writable_file, write_text
 from residency.story import recall
 from residency.tasks import write_findings_cell
 
@@ -40,6 +40,7 @@ class Imported:
 
 def export_tasks(project: Project, target: Path) -> tuple[int, Path]:
     """Writes the tasks to ``target`` and the labelling configuration beside it; how many, and where."""
+    project.refuse_output(target)
     place = writable_file(target)
     config = target.with_suffix(".xml")
     if writable_file(config) == place:
@@ -54,8 +55,8 @@ def export_tasks(project: Project, target: Path) -> tuple[int, Path]:
 
 def import_annotations(project: Project, source: Path, target: Path) -> Imported:
     """Reads an export of Label Studio and writes it as a label file to ``target``."""
-    if writable_file(target) == source.resolve():
-        raise ProjectError(f"{target}: the label file would replace the export.", fix="Name another file with -o.")
+    refuse_input(target, [source])
+    project.refuse_output(target)
     exported = read_export(source)
     documents = {document.id: document for document in recall(project, until="split").documents}
     annotations = annotations_of(project, exported, documents)

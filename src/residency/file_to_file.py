@@ -36,7 +36,7 @@ from residency.records import Document, Finding, Source, Status
 from residency.run.pool import spread
 from residency.run.progress import Progress
 from residency.settings import explain
-from residency.store.files import why_no_file, writable_file
+from residency.store.files import refuse_input, why_no_file
 from residency.store.jsonl import Index, check_spans, index_lines, ordered_lines, read_at, refuse_problems
 from residency.store.keys import key_path, project_key
 
@@ -290,8 +290,8 @@ def open_lines(
     group: str = "patient",
     check: Callable[[dict[str, Any]], None] | None = None,
 ) -> Index:
-    if target is not None and writable_file(target).exists() and not why_no_file(source) and target.samefile(source):
-        raise ProjectError(f"{target}: the output would replace the input.", fix="Name another file with -o.")
+    if target is not None:
+        refuse_input(target, [source])
     index = index_lines(source, group=group, check=check)
     if not options.skip_bad:
         refuse_problems(index)

@@ -59,6 +59,8 @@ from residency.tasks import TaskSettings
 
 TOGETHER = 8  # records asked about together; a kill loses at most these
 ROUNDED = 6  # digits of a probability
+# Keys that only an answer has: those of an earlier answer to the same record would be taken for this one's.
+OF_AN_ANSWER = frozenset({"label_set", "probabilities", "not_borne_out"})
 
 
 class Failure(StrEnum):
@@ -272,7 +274,9 @@ def predict_file(
 ) -> Predicted:
     """Answers every record of the file; an equal call that was killed is gone on with."""
     options = Options(pack=str(specialist.project.pack.folder), workers=1, skip_bad=skip_bad)
-    index = open_lines(source, options, target=target)
+    specialist.project.refuse_output(target)
+    # Cleansing mends half a character; a text that stays as it is must have none, for no tokenizer reads it.
+    index = open_lines(source, options, target=target, check=_check_characters if specialist.curated else None)
     progress.begin("predict", len(index))
     scratch = _scratch(specialist, index)
     scratch.mkdir(parents=True, exist_ok=True)
@@ -291,6 +295,13 @@ def predict_file(
         records=len(index), skipped=index.problems, failed=failed, abstained=abstained, trusted=specialist.trusted,
         adapter=specialist.iteration.adapter.name, found_before=len(done),
     )  # fmt: skip
+
+
+def _check_characters(record: Mapping[str, Any]) -> None:
+    try:
+        record["text"].encode()
+    except UnicodeEncodeError:
+        raise ValueError("text holds half a character") from None
 
 
 def _scratch(specialist: Specialist, index: Index) -> Path:
@@ -344,7 +355,8 @@ def _write(
             record = read_at(index.path, index.places([one.number]))[0]
             patient = patient_of(record)
             whose = {"patient": specialist.pseudonym(patient)} if patient else {}
-            lines.put(one.number, {**record, **whose, **one.keys, **named})
+            others = {key: value for key, value in record.items() if key not in OF_AN_ANSWER}
+            lines.put(one.number, {**others, **whose, **one.keys, **named})
             failed.update([one.keys["error"]] if one.keys["error"] else [])
             abstained += one.keys["abstained"] is True
     return dict(failed.most_common()), abstained

@@ -20,13 +20,15 @@ from typing import Any
 from residency.curate.corrections import HELD_OUT
 from residency.errors import ProjectError, TrainingError
 from residency.models.chat import ROLES
+from residency.project import Project
 from residency.records import Message, Origin, Split
 from residency.run.progress import Progress
 from residency.settings import fingerprint
+from residency.store.files import writable_file
 from residency.store.jsonl import read_objects
 from residency.store.runs import ActiveRun
 from residency.story import TRAINED, TRAINING_CODE, Iteration, Lessons, prepare_lessons, run_project
-from residency.tune.adapter import Adapter, copy_adapter, load_card, may_be_adapter
+from residency.tune.adapter import CARD, Adapter, copy_adapter, load_card, may_be_adapter
 from residency.tune.pairs import Pair
 
 STAGE = "preference"
@@ -59,7 +61,9 @@ def teach_preferences(
     from residency.tune.preference import require_library
 
     require_library()
+    Project.open(root).refuse_output(target)
     may_be_adapter(target)
+    writable_file(target / CARD)
     given = read_pairs(file) if file else []
     parent = load_card(adapter) if adapter else None
     iteration = run_project(root, progress, until="release" if parent else "tune")

@@ -53,6 +53,7 @@ from residency.tune.pairs import PreferenceRecipe
 from residency.tune.trackers import Tracker
 
 PROJECT_FILE = "residency.yaml"
+WORKSPACE = ".residency"
 IDENTITY_FILE = Path(".residency") / "project.json"
 VAULT_FOLDER = Path(".residency") / "vault"
 STUDIO_FILE = Path(".residency") / "studio.sqlite"
@@ -178,9 +179,21 @@ class Project:
             raise ProjectError(f"{file}: {count}.", fix="Correct each line.", problems=problems) from None
         return cls(root.resolve(), settings, load_pack(settings.pack))
 
+    def refuse_output(self, target: Path) -> None:
+        """A ProjectError where writing to ``target`` would replace what the project is made of."""
+        place, own = target.resolve(), (self.root / WORKSPACE).resolve()
+        if place.is_relative_to(own) or own.is_relative_to(place) or place in self._read:
+            raise ProjectError(f"{target}: this is part of the project itself.", fix="Name another place with -o.")
+
+    @property
+    def _read(self) -> set[Path]:
+        settings = self.settings
+        named = [PROJECT_FILE, settings.labels.path, *(one.path for one in settings.sources)]
+        return {(self.root / name).resolve() for name in named}
+
     @cached_property
     def workspace(self) -> Workspace:
-        return Workspace(self.root / ".residency")
+        return Workspace(self.root / WORKSPACE)
 
     @cached_property
     def vault(self) -> Vault:

@@ -368,6 +368,8 @@ def _answer(record: Mapping[str, Any]) -> Answer:
         output = record.get("output", chosen)
         confidence = share if confidence is None else confidence
     tokens = _number(record, "tokens", 0, math.inf)
+    if not isinstance(record.get("cases_sha256"), str | None):
+        raise ValueError("cases_sha256 is no text")
     return Answer(
         id=str(record["id"]),
         output=output,
@@ -385,7 +387,10 @@ def _number(record: Mapping[str, Any], name: str, least: float, most: float) -> 
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
         raise ValueError(f"{name} is no number from {least:g} to {most:g}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is too large a number") from None
 
 
 def _probabilities(given: Any) -> dict[str, float]:
@@ -439,7 +444,7 @@ def _findings(output: Any, concept_of: NameToConcept) -> list[dict[str, Any]] | 
     if isinstance(output, str):
         try:
             output = json.loads(output)
-        except ValueError:
+        except (ValueError, RecursionError):
             return read_finding_lines(output.strip(), concept_of)
     if isinstance(output, dict) and set(output) == {"findings"}:
         output = output["findings"]

@@ -64,7 +64,7 @@ from residency.evaluate.report.view import plain
 from residency.evaluate.run import System, choose_shots, few_shot, predict
 from residency.evaluate.safety import harm_tallies, safety
 from residency.evaluate.sampling import Drawn, draw, inclusion_probabilities, risk_of
-from residency.evaluate.slices import Slices, in_bins, own_slices, without_high_age
+from residency.evaluate.slices import Slices, in_bins, own_slices, too_few, without_high_age
 from residency.intake import TREATMENT, TreatPatients, deidentify_inbox, raw_document, treatment
 from residency.packs.terminology import Terminology, load_terminology
 from residency.project import Project
@@ -995,13 +995,14 @@ def confidence_of(iteration: Iteration, task: TaskSettings) -> Trust:
     return Trust(known, answered, fit_map(known, answered, seed=iteration.project.settings.seed))
 
 
-def slices_of(examples: Sequence[Example], documents: Sequence[Document], columns: Sequence[str] = ()) -> Slices:
-    """What the held-out cases can be divided by: the project's columns, length, frequency of the label, the format."""
+def slices_of(examples: Sequence[Example], documents: Sequence[Document], columns: Sequence[str]) -> Slices:
+    """What the held-out cases can be divided by: the project's columns, length, frequency of the label, the format. A
+    column stands for itself, whatever it is called."""
     of = {document.id: document for document in documents}
     asked = [of[example.parents[0]] for example in examples]
     named = {column: in_bins([one.answers.get(column, "") for one in asked]) for column in columns}
     formats = {"format": [one.meta.get("format", "") for one in asked]}
-    return named | own_slices(examples, [one.text for one in asked]) | formats
+    return named | own_slices(examples, [one.text for one in asked]) | formats | named
 
 
 def harmful(
@@ -1154,9 +1155,12 @@ def gated_parts(iteration: Iteration) -> Iterator[tuple[tuple[str, str, str], Pa
     for (of_task, name, value), lines in asked.items():
         task = iteration.project.task(of_task)
         test = questions(iteration, task, Split.TEST)
-        values = {"": [""] * len(test), **slices_of(test, iteration.documents)}.get(name, [])
+        columns = iteration.project.settings.evaluate.slices
+        values = {"": [""] * len(test), **slices_of(test, iteration.documents, columns)}.get(name, [])
         cases = [example for example, its in zip(test, values, strict=False) if its == value]
-        if cases:
+        if name and cases and too_few(len({example.patient for example in cases})):
+            yield (of_task, name, value), Part(too_few=True)
+        elif cases:
             yield (of_task, name, value), _part(iteration, task, cases, lines)
 
 

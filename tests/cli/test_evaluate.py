@@ -463,3 +463,61 @@ def test_a_judge_whose_worth_is_not_known_is_refused(tmp_path, change, said):
     with pytest.raises(ResidencyError, match=said) as caught:
         evaluate(tmp_path, cases, predictions, "--judge", str(file), task="generate")
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"nats": 10**400}, "nats is too large a number"),
+        ({"tokens": 10**400}, "tokens is too large a number"),
+        ({"cases_sha256": ["x"]}, "cases_sha256 is no text"),
+    ],
+)
+def test_numbers_and_hashes_that_are_none_are_named_by_line(tmp_path, change, said):
+    cases, predictions = classified(20)
+    assert f"line 1: {said}" in refused(tmp_path, cases, [predictions[0] | change, *predictions[1:]])
+
+
+def test_an_output_that_is_nested_too_deeply_names_no_finding(tmp_path):
+    cases = [{"id": n, "answer": [{"label": "Ataxia"}], "patient": n} for n in range(12)]
+    found = evaluate(tmp_path, cases, [{"id": n, "output": "[" * 100_000} for n in range(12)], task="extract")
+    assert found["unscored"] == 12
+
+
+@pytest.mark.parametrize("name", ["cases.jsonl", "out.jsonl", "link.jsonl", "verdicts.jsonl", "table.tsv"])
+def test_what_is_read_is_never_written_over(tmp_path, name):
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "cases.jsonl")
+    files = {"--judge": tmp_path / "verdicts.jsonl", "--critical": tmp_path / "table.tsv"}
+    for file in files.values():
+        file.write_text("kept")
+    more = [str(word) for option in files.items() for word in option]
+    cases, predictions = classified(20)
+    with pytest.raises(ResidencyError, match="would replace the input"):
+        evaluate(tmp_path, cases, predictions, *more, "-o", str(tmp_path / name))
+    if name not in ("verdicts.jsonl", "table.tsv"):
+        with pytest.raises(ResidencyError, match="would replace the input"):
+            evaluate(tmp_path, cases, predictions, "--plan", "-o", str(tmp_path / name))
+    assert (tmp_path / "cases.jsonl").read_text().startswith(json.dumps(cases[0]))
+    assert all(file.read_text() == "kept" for file in files.values())
+
+
+@pytest.mark.parametrize("option", ["--critical", "--judge"])
+@pytest.mark.parametrize("command", [["--adapter", "a"], ["--plan"]])
+def test_an_option_that_would_change_nothing_is_refused(tmp_path, option, command):
+    result = CliRunner().invoke(app, ["evaluate", *command, option, str(tmp_path / "x")])
+    assert isinstance(result.exception, ResidencyError) and result.exception.message.startswith(option)
+
+
+def test_a_table_that_is_no_table_is_said(tmp_path):
+    cases, predictions = classified(20)
+    long = tmp_path / "long.tsv"
+    long.write_text("error\twhat\n" + "x" * 200_000)
+    for file in (long, Path("z" * 5_000), tmp_path):
+        with pytest.raises(ResidencyError, match=r"table of critical errors|cannot be read"):
+            evaluate(tmp_path, cases, predictions, "--critical", str(file))
+
+
+def test_a_seed_is_no_negative_number_and_no_count_is_without_end():
+    assert CliRunner().invoke(app, ["evaluate", "--seed", "-1"]).exit_code == 2
+    found = CliRunner().invoke(app, ["evaluate", "--plan", "--assume", "margin=1e-300"])
+    assert isinstance(found.exception, ResidencyError)

@@ -33,6 +33,22 @@ def run(*words, typed=None):
     return result
 
 
+def test_what_the_project_is_made_of_is_never_written_over(project):
+    run("people", "add", "ann", "-p", project, typed=PASSWORD + "\n")
+    for name in (".residency/studio.sqlite", "residency.yaml", ".residency/new", "labels.csv"):
+        with pytest.raises(ProjectError, match="part of the project itself"):
+            run("audit", "export", "-o", project / name, "-p", project)
+    assert run("audit", "verify", "-p", project).exit_code == 0
+
+
+def test_a_password_that_is_no_text_is_refused(project):
+    people = People(Project.open(project).studio)
+    with pytest.raises(ProjectError, match="no UTF-8"):
+        people.add("ann", "Ann", password=PASSWORD + "\udcff", by="eve")
+    people.add("ann", "Ann", password=PASSWORD, by="eve")
+    assert people.check("ann", PASSWORD + "\udcff") is None
+
+
 def test_an_account_is_made_with_a_password_from_standard_input(project):
     run("people", "add", "ann", "--shown", "Ann Example", "--role", "reviewer", "-p", project, typed=PASSWORD + "\n")
     people = People(Project.open(project).studio)

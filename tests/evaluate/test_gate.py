@@ -227,6 +227,16 @@ def test_a_slice_that_is_none_is_named_beside_those_that_are(where, said):
     assert found.verdict is OPEN and said in found.reason and found.next_step
 
 
+@pytest.mark.parametrize("limit", [float("inf"), float("nan"), float("-inf")])
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [(AT_LEAST, "value"), (BETTER, "margin"), (NO_SEVERE, "severity"), (KEPT, "margin")],
+)
+def test_a_limit_is_a_number_that_something_can_lie_above(line, name, limit):
+    with pytest.raises(ValidationError, match=r"finite number|greater than"):
+        GateSettings(lines=[line | {name: limit}])
+
+
 def test_a_line_is_about_one_slice():
     with pytest.raises(ValidationError, match="at most 1"):
         GateSettings(lines=[AT_LEAST | {"where": {"site": "A", "sex": "female"}}])

@@ -264,7 +264,7 @@ def test_exchange_never_writes_over_what_it_reads_or_has_written(make_project, t
     for arguments, problem in (
         (["export", str(tmp_path / "tasks.xml")], "configuration goes there"),
         (["export", str(tmp_path)], "a folder"),
-        (["import", str(exported), "-o", str(exported)], "would replace the export"),
+        (["import", str(exported), "-o", str(exported)], "would replace the input"),
         (["import", "/dev/null", "-o", str(tmp_path / "labels.csv")], "a device"),
     ):
         result = CliRunner().invoke(app, [*arguments, "-p", str(root)])

@@ -235,3 +235,17 @@ def test_predictions_need_no_gold_answer(told):
     labels = iteration.labels["diagnose"]
     (group,) = answers_of(model, "tuned", task, asked, labels, lambda name: None, group_size=4)
     assert isinstance(group[0], Prediction) and group[0].nats is None
+
+
+def test_an_earlier_answer_to_a_record_is_not_taken_for_this_one_and_half_a_character_does_no_harm(told, tmp_path):
+    stale = {"label_set": ["Alpha disease"], "probabilities": {"Alpha disease": 1.0}, "not_borne_out": ["x"]}
+    records = [{"id": 1, "text": " ", **stale}, {"id": 2, "text": NEW + "\ud800", "note": "kept"}]
+    _, lines = predict(specialist(told[0], "diagnose"), tmp_path, *records)
+    assert not stale.keys() & lines[0].keys() and lines[0]["error"] == "empty"
+    assert lines[1]["note"] == "kept" and lines[1]["error"] is None
+
+
+def test_half_a_character_in_a_text_that_stays_as_it_is_is_named_by_line(told, tmp_path):
+    made = specialist(told[0], "diagnose", scripted=False, curated=True)
+    with pytest.raises(RecordError, match="line 1: text holds half a character"):
+        predict(made, tmp_path, {"id": 1, "text": NEW + "\ud800"})

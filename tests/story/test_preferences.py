@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from residency.cli import app
-from residency.errors import RecordError
+from residency.errors import RecordError, ResidencyError
+from residency.folder import new_project
 from residency.forget import forget_patient
-from residency.preferences import Withheld, allowed, pairs_of_corrections, read_pairs
+from residency.preferences import Withheld, allowed, pairs_of_corrections, read_pairs, teach_preferences
 from residency.project import Project
 from residency.records import Decision, Judged, Judgment, Message, Split
 from residency.run.progress import Silent
@@ -175,3 +176,10 @@ def test_pairs_and_corrections_make_an_adapter_that_the_project_knows_of(told, t
     assert card.weights_sha256 in {one.hash for one in saw.adapters}
     in_the_way = written(tmp_path / "file", "x")
     assert "something else" in str(tune(root, "--pairs", file, "-o", in_the_way).exception)
+
+
+@pytest.mark.parametrize(("place", "said"), [("/proc/none/adapter", "cannot be written"), (".residency/a", "project")])
+def test_a_place_where_nothing_can_be_written_is_refused_before_any_work(tmp_path, place, said):
+    new_project(tmp_path / "p")
+    with pytest.raises(ResidencyError, match=said):
+        teach_preferences(tmp_path / "p", Silent(), tmp_path / "p" / place, corrections=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 
@@ -185,3 +186,30 @@ def test_slices_calibration_and_forgetting_are_judged_from_the_evidence(judged, 
         ours, theirs = value["tuned", line.line.metric], value["terminology", line.line.metric]
         assert line.measured.value == pytest.approx(ours - theirs) and ours > theirs
         assert line.verdict == "NO-GO"
+
+
+def test_a_line_of_the_policy_may_be_about_a_column_and_tells_nothing_of_few_patients(judged, tmp_path):
+    import shutil
+
+    root = tmp_path / "project"
+    shutil.copytree(judged[0], root)
+    _, good, _, _ = judged
+    tested = [d for d in good.documents if good.split_of[d.patient] is Split.TEST]
+    alone = tested[0].source.path
+    with (root / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        row["site"] = row["length"] = "B" if row["report"] in alone else "A"
+    with (root / "labels.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    line = {"rule": "at_least", "task": "diagnose", "metric": "accuracy", "value": 0.5}
+    with_policy(root, [{**line, "where": {name: side}} for name in ("site", "length") for side in "AB"])
+    settings = yaml.safe_load((root / "residency.yaml").read_text())
+    settings["evaluate"]["slices"] = ["site", "length"]
+    (root / "residency.yaml").write_text(yaml.safe_dump(settings))
+    found = run_project(root, Silent()).verdict.lines
+    for many, one in (found[:2], found[2:]):
+        assert many.measured.n == len(tested) - 1
+        assert one.verdict == "INCONCLUSIVE" and one.measured is None and "Fewer than 5 patients" in one.reason

@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from residency.errors import ModelError
+from residency.models.base import load_base
 from residency.models.catalogue import catalogue
 from residency.models.embedded import EMBEDDED
 from residency.records import Split
+from residency.tune.adapter import CARD, may_be_adapter
 from residency.tune.engine.loss import nats
 from residency.tune.engine.step import Engine
 from residency.tune.lora import Depth, Recipe, attach, trainable
@@ -117,12 +119,36 @@ def test_quantization_is_not_offered_for_a_mixture() -> None:
     assert not any("nf4" in place or "int8" in place for place in places) and len(places) == 3
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", "{}", json.dumps({"model_type": "mamba"})])
+@pytest.mark.parametrize("content", [None, "{", "[]", "{}", json.dumps({"model_type": "mamba"}), "[" * 100_000])
 def test_what_is_no_decoder_is_refused_by_name(tmp_path: Path, content) -> None:
     if content is not None:
         (tmp_path / "config.json").write_text(content)
     with pytest.raises(ModelError, match="neither a base"):
         sizes_of(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"num_attention_heads": 5},
+        {"num_attention_heads": 128},
+        {"head_dim": 0},
+        {"head_dim": "wide"},
+        {"hidden_size": 9 * 10**18},
+        {"rope_parameters": 5},
+    ],
+)
+def test_what_nobody_can_build_is_refused_by_name(tmp_path: Path, wrong) -> None:
+    small = catalogue().bases[0].shape.model_copy(update={"layers": 2}).config()
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama", **small, **wrong}))
+    with pytest.raises(ModelError, match="cannot build a decoder"):
+        sizes_of(str(tmp_path))
+
+
+@pytest.mark.parametrize("look", [sizes_of, load_base])
+def test_the_home_of_a_user_that_there_is_none_of_is_a_name_as_any_other(look) -> None:
+    with pytest.raises(ModelError):
+        look("~nobody-of-this-name")
 
 
 def test_the_command_says_what_a_base_takes(capsys) -> None:
@@ -131,3 +157,24 @@ def test_the_command_says_what_a_base_takes(capsys) -> None:
     show_sizes("Llama-3-70B-Instruct", Recipe(recompute=True), 8)
     said = capsys.readouterr().out
     assert "70,553,706,496 parameters, 141.1 GB in bf16" in said and "0.59% of the base" in said
+
+
+@pytest.mark.parametrize("name", ["my_model v2", "modèle", "___"])
+def test_a_folder_may_be_called_anything(tmp_path: Path, name: str) -> None:
+    small = catalogue().bases[0].shape.model_copy(update={"layers": 2}).config()
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "config.json").write_text(json.dumps({"model_type": "llama", **small}))
+    assert sizes_of(str(tmp_path / name)).blocks == 2
+
+
+def test_saving_deletes_nothing_but_an_adapter(tmp_path: Path) -> None:
+    held = tmp_path / "adapter"
+    held.mkdir()
+    may_be_adapter(held)
+    (held / CARD).write_text("{}")
+    may_be_adapter(held)
+    (held / "pairs.jsonl").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for folder in (held, tmp_path / "link"):
+        with pytest.raises(ModelError, match="something else"):
+            may_be_adapter(folder)

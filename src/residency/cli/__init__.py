@@ -27,7 +27,7 @@ Folder = Annotated[Path, typer.Option("--project", "-p", help="Project folder.",
 HERE = Path(".")
 WRITES = ("mode", "policy")  # options of deidentify that change what is written, not what is found
 OF_FILES = ("cases", "predictions", "task", "against", "as_json", "output", "margin", "risk", "coverage", "metric",
-            "pack", "draws", "seed", "plan", "assume")  # fmt: skip
+            "pack", "critical", "judge", "draws", "seed", "plan", "assume")  # fmt: skip
 OF_A_FILE = ("output", *WRITES, "pack", "organizations", "entities", "workers", "skip_bad")
 
 
@@ -303,7 +303,7 @@ def evaluate(
     critical: Annotated[Path | None, typer.Option(help="Table of critical errors.", metavar="TABLE.tsv")] = None,
     judge: Annotated[Path | None, typer.Option(help="Verdicts of a judge model.", metavar="VERDICTS")] = None,
     draws: Annotated[int, typer.Option(min=200, max=100_000, help="Bootstrap draws.")] = 2_000,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything that is drawn.")] = 0,
     adapter: Annotated[
         str | None, typer.Option(help="Instead: judge this adapter, a folder or a hash, on the project's cases.")
     ] = None,
@@ -325,6 +325,7 @@ def evaluate(
     how = Assess(margin=margin, risk=risk, coverage=coverage, draws=draws, seed=seed)
     files = (cases, predictions, task, against)
     if plan:
+        refuse_ignored(context, ("metric", "pack", "critical", "judge"), "a plan does not read it")
         plan_cases(files, assume or [], how, as_json=as_json, output=output)
     else:
         more = {"own": metric or [], "pack": pack, "critical": critical, "judge": judge}

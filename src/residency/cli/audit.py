@@ -29,7 +29,9 @@ def verify_log(project: Path, file: Path | None) -> int:
 
 
 def export_log(project: Path, target: Path) -> None:
-    count = export(Project.open(project).studio, target, who=console_user())
+    opened = Project.open(project)
+    opened.refuse_output(target)
+    count = export(opened.studio, target, who=console_user())
     out.print(f"{target}: {count} entries. To check it anywhere: residency audit verify {target}")
 
 

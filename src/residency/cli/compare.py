@@ -20,7 +20,10 @@ from residency.versus import compare_systems
 
 def compare_two(project: Path, first: str, second: str, *, as_json: bool, output: Path | None) -> None:
     """Prints the comparison; writes it where ``output`` is given."""
-    found = compare_systems(Project.open(project), first, second)
+    opened = Project.open(project)
+    if output is not None:
+        opened.refuse_output(output)
+    found = compare_systems(opened, first, second)
     write_figures(found, output)
     if as_json:
         print_json(found)

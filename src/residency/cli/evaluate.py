@@ -24,6 +24,7 @@ from residency.evaluate.report.view import plain
 from residency.records import TaskKind
 from residency.scoring import Scoring, plan_from, score_files
 from residency.settings import explain
+from residency.store.files import refuse_input
 
 EXAMPLE = "For example: residency evaluate --cases CASES.jsonl --predictions OUT.jsonl --task classify --json"
 Files = tuple[Path | None, Path | None, str | None, Path | None]  # cases, predictions, task, against
@@ -35,6 +36,8 @@ def score_one_file(files: Files, how: Assess, more: Mapping[str, Any], *, as_jso
     if cases is None or predictions is None or task is None:
         raise ProjectError("evaluate needs --cases, --predictions and --task.", fix=EXAMPLE)
     asked = Scoring(cases=cases, predictions=predictions, kind=TaskKind(task), against=against, how=how, **more)
+    if output is not None:
+        refuse_input(output, (cases, predictions, against, asked.critical, asked.judge))
     found = score_files(asked)
     write_figures(found, output)
     if as_json:
@@ -58,6 +61,8 @@ def plan_cases(files: Files, assumed: Sequence[str], how: Assess, *, as_json: bo
     """Prints how many cases each question needs; what is not assumed is measured on the files, if there are any."""
     given = _numbers(assumed)
     cases, predictions, task, against = files
+    if output is not None:
+        refuse_input(output, (cases, predictions, against))
     try:
         if cases is not None and predictions is not None and task is not None:
             asked = Scoring(cases=cases, predictions=predictions, kind=TaskKind(task), against=against, how=how)
@@ -69,6 +74,8 @@ def plan_cases(files: Files, assumed: Sequence[str], how: Assess, *, as_json: bo
         raise ProjectError(
             f"--assume: {'; '.join(explain(error))}.", fix=f"Write NAME=VALUE with a name of {known}."
         ) from None
+    except (OverflowError, ZeroDivisionError):
+        raise ProjectError("--assume: no count of cases is so large.", fix="Assume numbers nearer to 1.") from None
     found = plain({**plain(plan), "assumptions": plan.assumptions.model_dump()})
     write_figures(found, output)
     if as_json:

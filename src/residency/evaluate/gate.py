@@ -43,6 +43,7 @@ from residency.evaluate.policy import (
     UnscoredAtMost,
 )
 from residency.evaluate.power import POWER, certification_n, normal_quantiles
+from residency.evaluate.slices import FEWEST_PATIENTS
 from residency.records import Score
 
 CRITICAL = "critical_error_rate"
@@ -64,10 +65,11 @@ EXIT_STATUS: Mapping[GateVerdict, int] = {GateVerdict.GO: 0, GateVerdict.NO_GO: 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Part:
-    """What was measured on the cases of one value of a slice."""
+    """What was measured on the cases of one value of a slice; nothing where they are of ``too_few`` patients."""
 
     scores: Sequence[Score] = ()
     comparisons: Sequence[Comparison] = ()
+    too_few: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -378,6 +380,9 @@ def _not_measured(line: GateLine, title: str, evidence: GateEvidence) -> LineRes
         elif value not in known[name]:
             reason = f"No case has {name} {value!r}; there is {first_of(sorted(known[name]), NAMED)}."
             step = "Correct gate: lines: where: in the project file, or label such cases."
+        elif _on(line, evidence).too_few:
+            reason = f"Fewer than {FEWEST_PATIENTS} patients have {name} {value!r}: a statement about persons."
+            step = "Label such cases of more patients."
     return _inconclusive(line, title, reason, step)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from residency.evaluate.forgetting import MARGIN
 from residency.evaluate.metrics import METRICS, metric_of
@@ -45,7 +45,13 @@ def _gateable(name: str) -> str:
 GateMetric = Annotated[str, AfterValidator(_gateable)]
 
 
-class OnMetric(Settings):
+class Rule(Settings):
+    """A line of the policy. Its limits are numbers that an interval can lie above or below: .nan and .inf are none."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
+class OnMetric(Rule):
     """What all rules about a metric say."""
 
     task: str = Field(description="name of the task")
@@ -88,7 +94,7 @@ class AtMost(OnMetric):
     value: float = Field(description="largest value, in the metric's unit")
 
 
-class UnscoredAtMost(Settings):
+class UnscoredAtMost(Rule):
     """Outputs that could not be read may be no more than a share, as counted: they are wrong in all else already."""
 
     rule: Literal["unscored_at_most"] = "unscored_at_most"
@@ -97,7 +103,7 @@ class UnscoredAtMost(Settings):
     system: str = Field(default=TUNED, description="name of the system that is judged")
 
 
-class Calibrated(Settings):
+class Calibrated(Rule):
     """The tuned system's confidence must be honest: its calibration error is what honest ones give by chance."""
 
     rule: Literal["calibrated"] = "calibrated"
@@ -109,7 +115,7 @@ class Calibrated(Settings):
     )
 
 
-class NoCriticalErrors(Settings):
+class NoCriticalErrors(Rule):
     """Zero tolerance: not one critical error of this severity or above."""
 
     rule: Literal["no_critical_errors"] = "no_critical_errors"
@@ -118,14 +124,14 @@ class NoCriticalErrors(Settings):
     system: str = Field(default=TUNED, description="name of the system that is judged")
 
 
-class NotForgotten(Settings):
+class NotForgotten(Rule):
     """Tuning must not have cost plain English more than the margin."""
 
     rule: Literal["not_forgotten"] = "not_forgotten"
     margin: float = Field(default=MARGIN, gt=0, description="largest loss that does not matter, in bits per byte")
 
 
-class ReviewsAtLeast(Settings):
+class ReviewsAtLeast(Rule):
     """People must have read answers."""
 
     rule: Literal["reviews_at_least"] = "reviews_at_least"
@@ -133,7 +139,7 @@ class ReviewsAtLeast(Settings):
     count: int = Field(ge=1, description="least number of answers that an expert has judged")
 
 
-class DeidentificationReviewed(Settings):
+class DeidentificationReviewed(Rule):
     """People must have read enough de-identified texts for the policy's bounds, and released them."""
 
     rule: Literal["deidentification_reviewed"] = "deidentification_reviewed"

@@ -14,6 +14,7 @@ import copy
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -23,7 +24,15 @@ from typing import TYPE_CHECKING, Any
 from rich.filesize import decimal
 
 from residency.errors import ModelError
-from residency.models.catalogue import CatalogueEntry, Shape, catalogue, entry_named, entry_of_folder, template
+from residency.models.catalogue import (
+    CatalogueEntry,
+    Shape,
+    catalogue,
+    entry_named,
+    entry_of_folder,
+    name_of_folder,
+    template,
+)
 from residency.models.embedded import EMBEDDED, embedded_folder, sha256_of
 from residency.models.memory import available_bytes
 
@@ -175,7 +184,7 @@ def weights_sha256(folder: Path) -> str:
 def _folder_of(name: str) -> Path:
     if name in ("embedded", EMBEDDED):
         return embedded_folder()
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))  # where there is no such user, a name as any other
     if folder.is_dir():
         return folder.resolve()
     known = entry_named(name)
@@ -249,9 +258,8 @@ def _entry_of(folder: Path, config: Mapping[str, Any], template_name: str | None
         raise ModelError(
             f"{folder}: config.json does not give the sizes of a decoder.", fix="Use a decoder model."
         ) from None
-    name = "".join(c if c.isalnum() or c in ".-" else "-" for c in folder.name.casefold()).strip(".-") or "local"
     return CatalogueEntry(
-        name=name,
+        name=name_of_folder(folder),
         licence="unknown",
         origin="a local folder",
         model_type=str(config.get("model_type", "")),

@@ -141,6 +141,12 @@ def entry_named(name: str) -> CatalogueEntry | None:
     return next((entry for entry in catalogue().bases if entry.name == name.casefold()), None)
 
 
+def name_of_folder(folder: Path) -> str:
+    """A base's name for a folder that the catalogue does not know, whatever it is called."""
+    kept = (c if c.isascii() and (c.isalnum() or c in ".-") else "-" for c in folder.name.casefold())
+    return "".join(kept).strip(".-") or "local"
+
+
 def entry_of_folder(folder: Path, config: Mapping[str, Any]) -> CatalogueEntry | None:
     """The entry of the model in ``folder``: by the folder's name, else by model type and shape.
 

@@ -17,13 +17,13 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from residency.errors import StoreError
+from residency.errors import ProjectError, StoreError
 
 IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -82,6 +82,13 @@ def writable_file(path: Path) -> Path:
         except FileNotFoundError:
             raise StoreError(f"{path}: cannot be written: no files can be made there.", fix="Name another.") from None
     return target
+
+
+def refuse_input(target: Path, inputs: Iterable[Path | None]) -> None:
+    """A ProjectError where writing to ``target`` would replace a file that is read; a StoreError where it cannot be."""
+    place = writable_file(target)
+    if place.exists() and any(not why_no_file(one) and place.samefile(one) for one in inputs if one is not None):
+        raise ProjectError(f"{target}: the output would replace the input.", fix="Name another file with -o.")
 
 
 @contextmanager

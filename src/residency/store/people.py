@@ -34,6 +34,7 @@ SEVERAL = 5  # different characters a password has at least; chosen by us
 AT_ONCE = 2  # passwords hashed at the same time: each takes 64 MiB (RFC 9106, second recommended option)
 
 _SIGN_IN_NAME = re.compile(rf"[a-z][a-z0-9._@-]{{1,{NAME - 1}}}")
+_NO_CHARACTER = re.compile("[\ud800-\udfff]")  # what Python makes of bytes that are no UTF-8
 _hashing = Semaphore(AT_ONCE)
 
 
@@ -166,7 +167,9 @@ def checked_password(password: str, name: str) -> str:
     """The password, unless it is too weak; a ProjectError says why and never shows it."""
     plain = _normal(password)
     problem = ""
-    if len(plain) < SHORTEST:
+    if not plain.isascii() and _NO_CHARACTER.search(plain):
+        problem = "it holds a byte that is no UTF-8"
+    elif len(plain) < SHORTEST:
         problem = f"it has {len(plain)} characters; at least {SHORTEST} are needed"
     elif len(plain) > LONGEST:
         problem = f"it has more than {LONGEST} characters"
@@ -234,5 +237,5 @@ def _verify(hashed: str, password: str) -> bool:
     try:
         with _hashing:
             return bool(hasher.verify(hashed, _normal(password)))
-    except (VerificationError, InvalidHashError):
+    except (VerificationError, InvalidHashError, UnicodeEncodeError):
         return False

@@ -167,8 +167,10 @@ def copy_adapter(adapter: Adapter, folder: Path) -> Adapter:
 
 
 def may_be_adapter(folder: Path) -> None:
-    """ModelError where something else than an adapter of ours stands in ``folder``: saving would delete it."""
-    if folder.exists() and not (folder / CARD).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+    """ModelError where something else than an adapter of ours stands in ``folder``, or beside one: saving would
+    delete it."""
+    others = {path.name for path in folder.iterdir()} - {CONFIG, WEIGHTS, CARD} if folder.is_dir() else set()
+    if folder.is_symlink() or others or (folder.exists() and not folder.is_dir()):
         raise ModelError(f"{folder}: there is something else than an adapter.", fix="Name another folder.")
 
 

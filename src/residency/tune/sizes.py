@@ -15,6 +15,7 @@ keep of a token is an estimate.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from residency.errors import ModelError
 from residency.models.base import Base, Precision
-from residency.models.catalogue import CatalogueEntry, Shape, catalogue, entry_named, entry_of_folder
+from residency.models.catalogue import CatalogueEntry, Shape, catalogue, entry_named, entry_of_folder, name_of_folder
 from residency.models.embedded import EMBEDDED
 from residency.tune.forecast import MARGIN
 from residency.tune.lora import Recipe, adapted_layers, attach, resolve, trainable
@@ -149,7 +150,7 @@ def _on_meta(name: str) -> Base:
         config = AutoConfig.for_model(**fields)
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)  # type: ignore[no-untyped-call]
-    except (ValueError, TypeError, KeyError) as error:
+    except Exception as error:  # a config.json can be wrong in every way, and each library says so by its own error
         raise ModelError(
             f"{name}: transformers cannot build a decoder of it ({type(error).__name__}).", fix="Use a decoder model."
         ) from error
@@ -158,7 +159,7 @@ def _on_meta(name: str) -> Base:
 
 def _described(name: str) -> tuple[CatalogueEntry, dict[str, Any]]:
     """What is known of the base, and its config's fields."""
-    folder = Path(name).expanduser()
+    folder = Path(os.path.expanduser(name))  # where there is no such user, a name as any other
     entry = entry_named(EMBEDDED if name == "embedded" else name)
     if entry is not None and not folder.is_dir():
         return entry, {"model_type": entry.model_type, **entry.shape.config()}
@@ -166,13 +167,13 @@ def _described(name: str) -> tuple[CatalogueEntry, dict[str, Any]]:
         fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         shape = Shape.of_config(fields)
         model_type = str(fields["model_type"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise ModelError(
             f"{name}: neither a base of the catalogue nor a folder with the config.json of a decoder.",
             fix=f"Use a folder, or one of: {', '.join(e.name for e in catalogue().bases)}.",
         ) from None
     known = entry_of_folder(folder, fields) or CatalogueEntry(
-        name=folder.name.casefold().strip(".-_") or "local",
+        name=name_of_folder(folder),
         licence="unknown", origin="a local folder", model_type=model_type, shape=shape, template=None,
     )  # fmt: skip
     return known, fields

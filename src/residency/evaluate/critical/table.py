@@ -138,13 +138,17 @@ def unknown_labels(table: CriticalTable, labels: Collection[str]) -> tuple[str, 
 
 
 def _rows_of(file: Path) -> Iterable[dict[str, str]]:
-    if not file.is_file():
-        raise ProjectError(f"{file}: the table of critical errors is not there.", fix="Correct its path.")
     try:
+        if not file.is_file():
+            raise ProjectError(f"{file}: the table of critical errors is not there.", fix="Correct its path.")
         lines = [line for line in file.read_text(encoding="utf-8-sig").splitlines() if not line.startswith("#")]
+        return list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
     except UnicodeDecodeError:
         raise ProjectError(f"{file}: not UTF-8 text.", fix="Save the table as UTF-8.") from None
-    return list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+    except (OSError, csv.Error) as error:
+        raise ProjectError(
+            f"{file}: cannot be read ({type(error).__name__}).", fix="Name a table of critical errors."
+        ) from None
 
 
 def _row(row: Mapping[str, str], terminology: Terminology | None) -> Row:
