@@ -270,17 +270,21 @@ def _beside(points: Sequence[Point], peer: Sequence[Point], goal: float) -> str:
 
 
 def draw(curves: dict[str, list[Point]], path: Path) -> None:
-    """Held-out loss by CPU seconds of training, on a logarithmic axis."""
+    """Held-out loss by CPU seconds of training, which are on a logarithmic axis."""
     import matplotlib
 
     matplotlib.use("svg")
     from matplotlib import pyplot
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     matplotlib.rcParams["svg.hashsalt"] = "residency"  # equal curves are equal files
     figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
     for name, points in curves.items():
         axes.plot([p.cpu for p in points], [p.nats for p in points], "o-", ms=3, color=COLORS[name], label=name)
-    axes.set(xscale="log", yscale="log", xlabel="CPU seconds of training", ylabel="held-out loss, nats a token")
+    axes.set(xscale="log", xlabel="CPU seconds of training", ylabel="held-out loss, nats a token")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(which="both", alpha=0.2)
     axes.legend()
     figure.savefig(path, metadata={"Date": None})
