@@ -40,8 +40,8 @@ class Imported:
 
 def export_tasks(project: Project, target: Path) -> tuple[int, Path]:
     """Writes the tasks to ``target`` and the labelling configuration beside it; how many, and where."""
-    project.refuse_output(target)
     place = writable_file(target)
+    project.refuse_output(target)
     config = target.with_suffix(".xml")
     if writable_file(config) == place:
         raise ProjectError(f"{target}: the labelling configuration goes there.", fix="Name a file that ends in .json.")
