@@ -20,7 +20,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from residency.tune.engine.linear import is_adapted_linear
+from residency.tune.engine.linear import dropped, gradients, is_adapted_linear
 
 
 def covers(module: torch.nn.Module) -> bool:
@@ -38,11 +38,10 @@ def install(module: Any) -> None:
 
 def forward(module: Any, squares: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     """What PEFT's layer computes, (..., in) -> (..., out)."""
-    dropout, magnitude = module.lora_dropout["default"], module.lora_magnitude_vector["default"].weight
-    seen = dropout(x) if dropout.training and getattr(dropout, "p", 0) else None
+    magnitude = module.lora_magnitude_vector["default"].weight
     a, b = module.lora_A["default"].weight, module.lora_B["default"].weight
     scale = float(module.scaling["default"])
-    return _DoraLinear.apply(x, seen, module.base_layer, squares, a, b, magnitude, scale)  # type: ignore[no-untyped-call]
+    return _DoraLinear.apply(x, dropped(module, x), module.base_layer, squares, a, b, magnitude, scale)  # type: ignore[no-untyped-call]
 
 
 def lengths(
@@ -91,14 +90,5 @@ class _DoraLinear(torch.autograd.Function):
         dy = dy.flatten(0, -2)
         dmagnitude = (dy * kept).sum(0).float() / by  # the sum of dy z / |V|, and z / |V| = (y - bias) / m
         dz = torch.addcmul(dy, dy, beyond)  # (T, out)
-        dlow = (dz @ b.to(dz.dtype)).mul_(ctx.scale)  # (T, R)
-        da, db = (dlow.T @ read).to(a.dtype), (dz.T @ low).to(b.dtype).mul_(ctx.scale)
-        dx = dseen = None
-        if ctx.needs_input_grad[0]:
-            dx = dz @ ctx.base.weight
-            if not ctx.dropped:
-                dx.addmm_(dlow, a.to(dz.dtype))
-            dx = dx.view(ctx.shape)
-        if ctx.dropped and ctx.needs_input_grad[1]:
-            dseen = (dlow @ a.to(dz.dtype)).view(ctx.shape)
+        dx, dseen, da, db = gradients(ctx, dz, read, low, a, b)
         return dx, dseen, None, None, da, db, dmagnitude, None

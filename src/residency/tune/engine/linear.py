@@ -48,10 +48,36 @@ def install(module: Any) -> None:
 
 def forward(module: Any, x: torch.Tensor) -> torch.Tensor:
     """What PEFT's layer computes, (..., in) -> (..., out)."""
-    base, dropout = module.base_layer, module.lora_dropout["default"]
-    seen = dropout(x) if dropout.training and getattr(dropout, "p", 0) else None
     a, b = module.lora_A["default"].weight, module.lora_B["default"].weight
-    return _LoraLinear.apply(x, seen, base, a, b, float(module.scaling["default"]))  # type: ignore[no-untyped-call]
+    scale = float(module.scaling["default"])
+    return _LoraLinear.apply(x, dropped(module, x), module.base_layer, a, b, scale)  # type: ignore[no-untyped-call]
+
+
+def dropped(module: Any, x: torch.Tensor) -> torch.Tensor | None:
+    """What the adapter reads in place of ``x``; None where that is ``x`` itself."""
+    dropout = module.lora_dropout["default"]
+    return dropout(x) if dropout.training and getattr(dropout, "p", 0) else None
+
+
+def gradients(
+    ctx: Any, dz: torch.Tensor, read: torch.Tensor, low: torch.Tensor, a: torch.Tensor, b: torch.Tensor
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor, torch.Tensor]:
+    """Of x, what the adapter read, A and B, where ``dz``, (T, out), is that of ``z = x W^T + s (seen A^T) B^T``.
+
+    ``read`` (T, in), ``low`` (T, R). ``ctx``: a function whose first two inputs are x and what the adapter read, with
+    ``base``, ``scale``, ``dropped`` and the ``shape`` of x.
+    """
+    dlow = (dz @ b.to(dz.dtype)).mul_(ctx.scale)  # (T, R)
+    da, db = (dlow.T @ read).to(a.dtype), (dz.T @ low).to(b.dtype).mul_(ctx.scale)
+    dx = dseen = None
+    if ctx.needs_input_grad[0]:
+        dx = dz @ ctx.base.weight
+        if not ctx.dropped:
+            dx.addmm_(dlow, a.to(dz.dtype))
+        dx = dx.view(ctx.shape)
+    if ctx.dropped and ctx.needs_input_grad[1]:
+        dseen = (dlow @ a.to(dz.dtype)).view(ctx.shape)
+    return dx, dseen, da, db
 
 
 class _LoraLinear(torch.autograd.Function):
@@ -76,16 +102,5 @@ class _LoraLinear(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        read, low, a, b = ctx.saved_tensors
-        dy = dy.flatten(0, -2)
-        dlow = (dy @ b.to(dy.dtype)).mul_(ctx.scale)  # (T, R)
-        da, db = (dlow.T @ read).to(a.dtype), (dy.T @ low).to(b.dtype).mul_(ctx.scale)
-        dx = dseen = None
-        if ctx.needs_input_grad[0]:
-            dx = dy @ ctx.base.weight
-            if not ctx.dropped:
-                dx.addmm_(dlow, a.to(dy.dtype))
-            dx = dx.view(ctx.shape)
-        if ctx.dropped and ctx.needs_input_grad[1]:
-            dseen = (dlow @ a.to(dy.dtype)).view(ctx.shape)
+        dx, dseen, da, db = gradients(ctx, dy.flatten(0, -2), *ctx.saved_tensors)
         return dx, dseen, None, da, db, None
