@@ -22,19 +22,15 @@ import argparse
 import json
 import os
 import platform
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
 from itertools import accumulate, pairwise
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from tune import BATCH, SEED, SYSTEMS, Pace, System, _answer, train
+from tune import BATCH, SEED, SYSTEMS, Pace, System, Turns, in_turn, train
 
 EVERY = 4  # steps between two looks at the held-out examples
 
@@ -72,35 +68,18 @@ class Data:
 
 def work(run: Run, project: Path, batches: int, held_out: int, patients: str) -> None:
     """Trains when told to; answers one line of JSON a step."""
-    from residency.models.memory import return_free_memory
-
     system = SYSTEMS[run.system]
     data = _data(project, batches, held_out, patients)
     look = Evaluator(system, data.held_out)
-    dealt = _dealt(data.training, run.epochs)
-    started: list[tuple[float, float]] = []
-
-    def turn() -> None:
-        print(json.dumps("ready"), flush=True)
-        if not sys.stdin.readline():
-            raise SystemExit
-        started.append((time.perf_counter(), time.process_time()))
+    turns = Turns(_dealt(data.training, run.epochs))
 
     def report(loss: float, model: Any) -> None:
-        found: dict[str, Any] = {
-            "wall": time.perf_counter() - started[-1][0],
-            "cpu": time.process_time() - started[-1][1],
-            "tokens": sum(len(sample.ids) for sample in dealt[len(started) - 1]),
-            "loss": loss,
-        }
-        step = len(started)
-        if step % EVERY == 0 or step == len(dealt):
+        found = turns.taken(loss)
+        if turns.step % EVERY == 0 or found["last"]:
             found["held_out"] = look(model)
-        found["last"] = step == len(dealt)
-        print(json.dumps(found), flush=True)
-        return_free_memory()
+        turns.answer(found)
 
-    train(system, dealt, Pace(run.rate, falls=True), turn, report)
+    train(system, turns.batches, Pace(run.rate, falls=True), turns.wait, report)
 
 
 def _data(project: Path, batches: int, held_out: int, patients: str) -> Data:
@@ -180,29 +159,12 @@ class Evaluator:
 
 def compare(runs: dict[str, Run], given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     """Every run's steps, taken in turn until each has taken all of its own."""
-    environment = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ | {"OMP_NUM_THREADS": str(given.threads)}
-    workers = {}
-    for name, run in runs.items():  # one after the other: a project is opened by one process at a time
-        command = [sys.executable, __file__, str(given.project), "--worker", name, "--rate", f"{name}={run.rate}"]
-        command += ["--batches", str(given.batches), "--held-out", str(given.held_out), "--patients", given.patients]
-        pipes = partial(subprocess.Popen, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-        workers[name] = pipes(command)
-        _answer(workers[name], name)
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in runs}
-    left = dict(workers)
-    while left:
-        for name, worker in list(left.items()):
-            assert worker.stdin
-            worker.stdin.write("go\n")
-            worker.stdin.flush()
-            found[name].append(step := _answer(worker, name))
-            print(f"{name}, step {len(found[name])}: {step}", file=sys.stderr, flush=True)
-            if step["last"]:
-                worker.communicate()
-                del left[name]
-            else:
-                _answer(worker, name)  # it is ready for the next one
-    return found
+    programs = {}
+    for name, run in runs.items():
+        programs[name] = [__file__, str(given.project), "--worker", name, "--rate", f"{name}={run.rate}"]
+        programs[name] += ["--batches", str(given.batches), "--held-out", str(given.held_out)]
+        programs[name] += ["--patients", given.patients]
+    return in_turn(programs, given.threads)
 
 
 @dataclass(frozen=True)

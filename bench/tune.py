@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean
@@ -80,28 +81,46 @@ class Pace:
 
 def work(name: str, project: Path, batches: int) -> None:
     """Trains when told to; answers one line of JSON a step."""
-    from residency.models.memory import return_free_memory
-
     system = SYSTEMS[name]
     dealt = list(_batches(project, batches))
     _forget_peak()
-    started: list[tuple[float, float]] = []
+    turns = Turns(dealt)
 
-    def turn() -> None:
+    def report(loss: float, _: Any) -> None:
+        turns.answer(turns.taken(loss) | {"peak_mb": _peak_mb()})
+
+    train(system, dealt, Pace(RATE / 10 if system.method == "full" else RATE), turns.wait, report)
+
+
+class Turns:
+    """A worker's side of the taking of turns: a step of each of the batches, measured."""
+
+    def __init__(self, batches: list[list[Any]]) -> None:
+        self.batches = batches
+        self.step = 0  # the one at work, from 1
+        self.began = (0.0, 0.0)
+
+    def wait(self) -> None:
+        """Returns when it is this worker's turn."""
         print(json.dumps("ready"), flush=True)
         if not sys.stdin.readline():
             raise SystemExit
-        started.append((time.perf_counter(), time.process_time()))
+        self.step += 1
+        self.began = (time.perf_counter(), time.process_time())
 
-    def report(loss: float, _: Any) -> None:
-        wall, cpu = time.perf_counter() - started[-1][0], time.process_time() - started[-1][1]
-        tokens = sum(len(sample.ids) for sample in dealt[len(started) - 1])
-        found = {"wall": wall, "cpu": cpu, "tokens": tokens, "loss": loss, "peak_mb": _peak_mb()}
+    def taken(self, loss: float) -> dict[str, Any]:
+        """What the step took; called where it ends."""
+        wall, cpu = time.perf_counter() - self.began[0], time.process_time() - self.began[1]
+        tokens = sum(len(sample.ids) for sample in self.batches[self.step - 1])
+        return {"wall": wall, "cpu": cpu, "tokens": tokens, "loss": loss, "last": self.step == len(self.batches)}
+
+    def answer(self, found: dict[str, Any]) -> None:
+        """The turn is over."""
+        from residency.models.memory import return_free_memory
+
         print(json.dumps(found), flush=True)
         # While others have their turn, memory that is free should be free for them.
         return_free_memory()
-
-    train(system, dealt, Pace(RATE / 10 if system.method == "full" else RATE), turn, report)
 
 
 def train(system: System, batches: list[list[Any]], pace: Pace, turn: Turn, report: Report) -> None:
@@ -250,29 +269,33 @@ def _peak_mb() -> float:
 # --- all systems, in turn ---------------------------------------------------------------------------------------
 
 
-def compare(names: list[str], project: Path, batches: int, threads: int) -> dict[str, list[dict[str, float]]]:
+def compare(names: list[str], project: Path, batches: int, threads: int) -> dict[str, list[dict[str, Any]]]:
     """Every system's steps, taken in turn."""
+    given = [str(project), "--batches", str(batches)]
+    return in_turn({name: [__file__, *given, "--worker", name] for name in names}, threads)
+
+
+def in_turn(programs: dict[str, list[str]], threads: int) -> dict[str, list[dict[str, Any]]]:
+    """Starts a worker for each name, and lets each take a step in turn until it has taken all of its own."""
     environment = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ | {"OMP_NUM_THREADS": str(threads)}
-    workers = {}
-    for name in names:  # one after the other: a project is opened by one process at a time
-        command = [sys.executable, __file__, str(project), "--worker", name, "--batches", str(batches)]
-        workers[name] = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        _answer(workers[name], name)
-    found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    steps = batches * PASSES
-    for step in range(steps):
-        for name, worker in workers.items():
+    start = partial(subprocess.Popen, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+    left = {}
+    for name, program in programs.items():  # one after the other: a project is opened by one process at a time
+        left[name] = start([sys.executable, *program])
+        _answer(left[name], name)
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in programs}
+    while left:
+        for name, worker in list(left.items()):
             assert worker.stdin
             worker.stdin.write("go\n")
             worker.stdin.flush()
-            found[name].append(_answer(worker, name))
-            print(f"step {step + 1} of {steps}: {name} {found[name][-1]}", file=sys.stderr, flush=True)
-            if step + 1 < steps:
+            found[name].append(step := _answer(worker, name))
+            print(f"{name}, step {len(found[name])}: {step}", file=sys.stderr, flush=True)
+            if step["last"]:
+                worker.communicate()
+                del left[name]
+            else:
                 _answer(worker, name)  # it is ready for the next one
-    for worker in workers.values():
-        worker.communicate()
     return found
 
 
