@@ -24,14 +24,13 @@ from residency.evaluate.annotators import Agreement, agree_on_findings, agree_on
 from residency.evaluate.order import Known, in_order
 from residency.evaluate.run import System
 from residency.exchange import annotations_of, read_export, write_tasks
-from residency.project import Project
 from residency.records import Document, Finding, Prediction, Split, Status, TaskKind, record_id
 from residency.store.audit import Event, note
 from residency.store.files import writable_file
-from residency.store.queues import Duty, Item, Queues, Suggestion
+from residency.store.queues import Duty, Item, Suggestion
 from residency.store.studio import NAME
-from residency.story import Iteration, questions, recall
-from residency.studio.work import Filled, View, a_place, a_text, an_object, one_of
+from residency.story import questions
+from residency.studio.work import Filled, OfProject, View, a_place, a_text, an_object, one_of
 from residency.tasks import TaskSettings
 
 CERTAINTY = ("unsure", "fairly sure", "sure")  # the scale, lowest first
@@ -49,22 +48,13 @@ class Settled:
     authors: tuple[str, ...]
 
 
-class Annotate:
+class Annotate(OfProject):
     """Annotation of one project."""
 
     kind = "annotate"
     decides = False
     raw = False
     suggests = True
-
-    def __init__(self, project: Project, queues: Queues) -> None:
-        self.project = project
-        self.queues = queues
-
-    @cached_property
-    def iteration(self) -> Iteration:
-        """The last iteration, as it was when it was first asked for."""
-        return recall(self.project)
 
     @cached_property
     def documents(self) -> dict[str, Document]:

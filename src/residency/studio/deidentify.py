@@ -19,24 +19,19 @@ from typing import Any
 from residency.curate.deidentify.feedback import Place, reading_decision, readings, span_decision
 from residency.curate.deidentify.labels import Identifier
 from residency.intake import TREATMENT, raw_document, treatment
-from residency.project import Project
 from residency.records import Span, record_id
 from residency.review import CONTEXT, Doubtful, check_label, check_places, deidentified, doubtful_spans
-from residency.store.queues import Duty, Item, Queues, Suggestion
-from residency.studio.work import Filled, View, a_place, an_object
+from residency.store.queues import Duty, Item, Suggestion
+from residency.studio.work import Filled, OfProject, View, a_place, an_object
 
 
-class _Deidentify:
+class _Deidentify(OfProject):
     """What both queues have in common."""
 
     kind: str
     decides = True
     raw = True
     suggests = False
-
-    def __init__(self, project: Project, queues: Queues) -> None:
-        self.project = project
-        self.queues = queues
 
     @cached_property
     def run(self) -> str:

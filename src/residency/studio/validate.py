@@ -20,14 +20,13 @@ from typing import Any
 from residency.agreement import cohen_kappa
 from residency.errors import ProjectError
 from residency.evaluate.sampling import Shown, pick_copies
-from residency.project import Project
 from residency.records import Example, Failure, Judgment, Prediction, Split, record_id
 from residency.review import Item as Judgeable
 from residency.review import Rates, answer_decision, rates
 from residency.settings import fingerprint
-from residency.store.queues import Answer, Duty, Item, Queues, Suggestion
-from residency.story import Iteration, questions, recall
-from residency.studio.work import Filled, View, a_text, an_object, one_of
+from residency.store.queues import Answer, Duty, Item, Suggestion
+from residency.story import questions
+from residency.studio.work import Filled, OfProject, View, a_text, an_object, one_of
 
 SIDES = ("A", "B")
 
@@ -42,7 +41,7 @@ class Consistency:
     kappa: float | None
 
 
-class Validate:
+class Validate(OfProject):
     """Output validation of one project."""
 
     kind = "validate"
@@ -50,19 +49,10 @@ class Validate:
     raw = False
     suggests = False
 
-    def __init__(self, project: Project, queues: Queues) -> None:
-        self.project = project
-        self.queues = queues
-
     def queue(self, task: str) -> str:
         """The queue of a task's answers in this iteration: another sample is another queue."""
         drawn = fingerprint([one.id for one in self.iteration.samples[task]])
         return f"{self.kind}/{task}/{drawn[:8]}"
-
-    @cached_property
-    def iteration(self) -> Iteration:
-        """The last iteration, as it was when it was first asked for."""
-        return recall(self.project)
 
     def fill(self) -> list[Filled]:
         settings = self.project.settings.review

@@ -2,7 +2,7 @@
 
 In: a project. Out: items to look at; a view of an item; an answer, checked; the decisions that follow from it.
 
-Covers: the protocol and what its parts hand to each other. Does not cover: any kind of work itself.
+Covers: the protocol, what its parts hand to each other, what every kind holds. Does not cover: any kind of work itself.
 
 A view is what reaches the person and nothing else does: plain data made field by field, so that no model's name, score
 or suggestion gets in because somebody added a fact to an item.
@@ -12,10 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 from residency.errors import ProjectError
-from residency.store.queues import Duty, Item, Suggestion
+from residency.project import Project
+from residency.store.queues import Duty, Item, Queues, Suggestion
+from residency.story import Iteration, recall
 
 View = dict[str, Any]
 
@@ -58,6 +61,19 @@ class Work(Protocol):
 
     def decisions(self, item: Item, content: Any) -> list[dict[str, Any]]:
         """The fields of these Decisions: subject, verdict, and what else there is."""
+
+
+class OfProject:
+    """What every kind of work holds."""
+
+    def __init__(self, project: Project, queues: Queues) -> None:
+        self.project = project
+        self.queues = queues
+
+    @cached_property
+    def iteration(self) -> Iteration:
+        """The last iteration, as it was when it was first asked for."""
+        return recall(self.project)
 
 
 def an_object(content: Any, *known: str) -> dict[str, Any]:
