@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny_model import write_tiny_model
 
 from residency.models.attach import quiet_peft
 from residency.models.base import Precision, load_base
@@ -42,12 +42,7 @@ def lesson(number: int, split: Split = Split.TRAIN) -> Example:
 
 @pytest.fixture(scope="module")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = Path(__file__).parents[1] / "models" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("models_conftest", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.write_tiny_model(tmp_path_factory.mktemp("bases") / "tiny")
+    return write_tiny_model(tmp_path_factory.mktemp("bases") / "tiny")
 
 
 def test_the_flat_script_and_the_library_give_the_same_losses_and_weights(model_folder, tmp_path) -> None:

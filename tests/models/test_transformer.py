@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_model import write_tiny_model
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from residency.errors import ModelError
@@ -17,7 +18,7 @@ from residency.models.base import Base, Precision, load_base
 from residency.models.transformer import TransformerModel
 from residency.records import Message
 
-from .conftest import plain_logprobs, write_adapter, write_tiny_model
+from .conftest import plain_logprobs, write_adapter
 
 OPTIONS = ["Ataxia", "Ataxia and dysarthria", "Seizure", "Seizure, tremor", "", "Ataxia"]
 SHOTS = [

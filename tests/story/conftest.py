@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
+from tiny_model import write_tiny_model
 
 from residency.run.progress import Silent
 from residency.story import Iteration, run_project
@@ -51,13 +51,7 @@ PROJECT = {
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Llama with random weights, in the form that a user's model folder has."""
-    path = Path(__file__).parents[1] / "models" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("models_conftest", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    folder: Path = module.write_tiny_model(tmp_path_factory.mktemp("bases") / "tiny")
-    return folder
+    return write_tiny_model(tmp_path_factory.mktemp("bases") / "tiny")
 
 
 def write_project(root: Path, base: Path, **changes: object) -> Path:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_model import write_tiny_model
 
 from residency.models import chat
 from residency.models.base import Base, Precision, load_base, load_reading
@@ -19,12 +19,7 @@ from residency.tune.show import BROKEN, show
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Base:
-    path = Path(__file__).parents[1] / "models" / "conftest.py"
-    spec = importlib.util.spec_from_file_location("models_conftest", path)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    folder = module.write_tiny_model(tmp_path_factory.mktemp("bases") / "tiny")
+    folder = write_tiny_model(tmp_path_factory.mktemp("bases") / "tiny")
     return load_base(str(folder), precision=Precision.FP32, template_name="chatml", device="cpu")
 
 
