@@ -101,7 +101,13 @@ def prefer(
         )
     watch.put_back()
     model.delete_adapter("ref")
-    preferences = Preferences(
+    preferences = _learned(parent, checked, recipe, watch)
+    return save_adapter(model, parent.card.model_copy(update={"preferences": preferences}), folder)
+
+
+def _learned(parent: Adapter, checked: Checked, recipe: PreferenceRecipe, watch: _Watch) -> Preferences:
+    """What the card says of it."""
+    return Preferences(
         parent_sha256=parent.sha256,
         pairs=checked.counts.trained,
         judging=checked.counts.judging,
@@ -114,7 +120,6 @@ def prefer(
         library=f"trl {version('trl')}",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    return save_adapter(model, parent.card.model_copy(update={"preferences": preferences}), folder)
 
 
 def make_trainer(model: Any, base: Base, checked: Checked, recipe: PreferenceRecipe, scratch: Path) -> Any:
